@@ -1,0 +1,1 @@
+//! Sound files to 16 kHz mono.

@@ -1,0 +1,3 @@
+//! sotto-cli.
+
+fn main() {}

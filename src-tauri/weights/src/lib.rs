@@ -1,0 +1,1 @@
+//! Model files: one set of tensor names over Hugging Face folders and GGUF.

@@ -1,0 +1,3 @@
+//! `cargo xtask run` and `cargo xtask test`.
+
+fn main() {}
