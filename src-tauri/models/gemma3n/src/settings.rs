@@ -37,9 +37,13 @@ impl Settings<'_> {
     }
 
     pub fn number(&self, key: &'static str, default: f64) -> Result<f64, InputError> {
+        Ok(self.numbered(key)?.unwrap_or(default))
+    }
+
+    pub fn numbered(&self, key: &'static str) -> Result<Option<f64>, InputError> {
         match self.get(key) {
-            None => Ok(default),
-            Some(value) => value.as_f64().ok_or_else(|| self.unsupported(key, "a number")),
+            None => Ok(None),
+            Some(value) => value.as_f64().map(Some).ok_or_else(|| self.unsupported(key, "a number")),
         }
     }
 
