@@ -30,14 +30,27 @@ impl Resampler {
         if !(1000..=768_000).contains(&rate) {
             return Err(Error::UnusualFormat { rate, channels: 1 });
         }
-        let mut resampler =
-            Self { fft: None, rate, pending: Vec::new(), block: Vec::new(), skip: 0, n_in: 0, n_out: 0 };
+        let mut resampler = Self {
+            fft: None,
+            rate,
+            pending: Vec::new(),
+            block: Vec::new(),
+            skip: 0,
+            n_in: 0,
+            n_out: 0,
+        };
         if rate != SAMPLE_RATE {
             // An even number of the smallest blocks makes the filter's delay a whole number of samples.
             let smallest = (rate / gcd(rate, SAMPLE_RATE)) as usize;
             let chunk = BLOCK.next_multiple_of(2 * smallest);
-            let fft = Fft::new(rate as usize, SAMPLE_RATE as usize, chunk, 1, FixedSync::Both)
-                .map_err(|_| Error::UnusualFormat { rate, channels: 1 })?;
+            let fft = Fft::new(
+                rate as usize,
+                SAMPLE_RATE as usize,
+                chunk,
+                1,
+                FixedSync::Both,
+            )
+            .map_err(|_| Error::UnusualFormat { rate, channels: 1 })?;
             resampler.block = vec![0.0; fft.output_frames_max()];
             resampler.skip = fft.output_delay();
             resampler.fft = Some(fft);
@@ -98,7 +111,9 @@ mod tests {
 
     use super::*;
 
-    const RATES: [u32; 11] = [8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000, 44_101];
+    const RATES: [u32; 11] = [
+        8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000, 44_101,
+    ];
 
     fn resample(samples: &[f32], rate: u32, piece: usize) -> Vec<f32> {
         let mut resampler = Resampler::new(rate).unwrap();
@@ -121,12 +136,17 @@ mod tests {
     fn a_chirp_stays_where_it_is() {
         for rate in RATES {
             let n = 2 * rate;
-            let source: Vec<f32> = (0..n).map(|i| chirp(f64::from(i) / f64::from(rate))).collect();
+            let source: Vec<f32> = (0..n)
+                .map(|i| chirp(f64::from(i) / f64::from(rate)))
+                .collect();
             let out = resample(&source, rate, 1000);
             assert_eq!(out.len(), 32_000, "{rate} Hz");
             for (i, value) in out.iter().enumerate() {
                 let expected = chirp(i as f64 / 16_000.0);
-                assert!((value - expected).abs() < 2e-3, "{rate} Hz, sample {i}: {value} instead of {expected}");
+                assert!(
+                    (value - expected).abs() < 2e-3,
+                    "{rate} Hz, sample {i}: {value} instead of {expected}"
+                );
             }
         }
     }
@@ -137,10 +157,15 @@ mod tests {
             let mut source = vec![0.0; 2 * rate as usize];
             source[rate as usize] = 1.0; // At one second.
             let out = resample(&source, rate, 5000);
-            let loudest = (0..out.len()).max_by(|a, b| out[*a].abs().total_cmp(&out[*b].abs())).unwrap();
+            let loudest = (0..out.len())
+                .max_by(|a, b| out[*a].abs().total_cmp(&out[*b].abs()))
+                .unwrap();
             assert_eq!(loudest, 16_000, "{rate} Hz");
             // The same to both sides: no delay of less than a sample either.
-            assert!((1..50).all(|i| (out[16_000 - i] - out[16_000 + i]).abs() < 1e-3), "{rate} Hz");
+            assert!(
+                (1..50).all(|i| (out[16_000 - i] - out[16_000 + i]).abs() < 1e-3),
+                "{rate} Hz"
+            );
         }
     }
 
@@ -148,9 +173,15 @@ mod tests {
     fn lengths_are_exact_and_pieces_do_not_matter() {
         for rate in RATES {
             for n in [0, 1, 2, 3, 100, 511, 5000, 44_100, 50_001] {
-                let source: Vec<f32> = (0..n).map(|i| (i as f32 * i as f32 * 0.001).sin()).collect();
+                let source: Vec<f32> = (0..n)
+                    .map(|i| (i as f32 * i as f32 * 0.001).sin())
+                    .collect();
                 let out = resample(&source, rate, 50_001);
-                assert_eq!(out.len() as f64, (n as f64 * 16_000.0 / f64::from(rate)).round(), "{n} at {rate} Hz");
+                assert_eq!(
+                    out.len() as f64,
+                    (n as f64 * 16_000.0 / f64::from(rate)).round(),
+                    "{n} at {rate} Hz"
+                );
                 assert_eq!(resample(&source, rate, 77), out);
             }
         }
@@ -158,10 +189,16 @@ mod tests {
 
     #[test]
     fn what_is_too_high_for_16_khz_is_gone() {
-        let source: Vec<f32> = (0..96_000).map(|i| (TAU * 10_000.0 * f64::from(i) / 48_000.0).sin() as f32).collect();
+        let source: Vec<f32> = (0..96_000)
+            .map(|i| (TAU * 10_000.0 * f64::from(i) / 48_000.0).sin() as f32)
+            .collect();
         let out = resample(&source, 48_000, 4800);
         // The first and last 50 ms hold the tone's sudden beginning and end.
-        assert!(out[800..out.len() - 800].iter().all(|value| value.abs() < 1e-3));
+        assert!(
+            out[800..out.len() - 800]
+                .iter()
+                .all(|value| value.abs() < 1e-3)
+        );
     }
 
     #[test]

@@ -10,8 +10,8 @@ mod settings;
 mod testing;
 mod tokenizer;
 
-pub use chat_template::ChatTemplate;
 pub use self::image::{ImageProcessor, Pixels, decode_picture};
+pub use chat_template::ChatTemplate;
 pub use input_error::InputError;
 pub use mel::{LogMel, MelConfig, MelFeatures};
 pub use prompt::{MediaTokens, Message, Part, PromptBuilder, Rendered, Role};
