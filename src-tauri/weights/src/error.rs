@@ -39,6 +39,11 @@ pub enum Error {
     )]
     BigEndian { file: PathBuf },
 
+    #[error(
+        "{file} is GGUF version {version}; versions 2 and 3 can be opened, download a newer file"
+    )]
+    UnknownVersion { file: PathBuf, version: u32 },
+
     #[error("{file} has a wrong header: {reason}; download it again")]
     BadHeader { file: PathBuf, reason: String },
 
