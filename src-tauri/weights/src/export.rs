@@ -38,14 +38,9 @@ pub fn write_gguf(
         .into_iter()
         .partition(|tensor| tensor.part == Part::Text);
 
-    let mut writer = Writer::new(text_out, "gemma3n");
-    text::describe(checkpoint, &config, &mut writer)?;
-    write(writer, &text)?;
-
-    let Some(projector_out) = projector_out else {
-        return Ok(());
-    };
-    if projector.is_empty() {
+    if let Some(projector_out) = projector_out
+        && projector.is_empty()
+    {
         let reason = format!(
             "{} has neither a vision nor an audio tower",
             checkpoint.path().display()
@@ -55,9 +50,16 @@ pub fn write_gguf(
             reason,
         });
     }
-    let mut writer = Writer::new(projector_out, "clip");
-    projector::describe(checkpoint, &config, &mut writer)?;
-    write(writer, &projector)
+
+    let mut writer = Writer::new(text_out, "gemma3n");
+    text::describe(checkpoint, &config, &mut writer)?;
+    write(writer, &text)?;
+    if let Some(projector_out) = projector_out {
+        let mut writer = Writer::new(projector_out, "clip");
+        projector::describe(checkpoint, &config, &mut writer)?;
+        write(writer, &projector)?;
+    }
+    Ok(())
 }
 
 /// A tensor to be written.
