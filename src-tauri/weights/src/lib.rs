@@ -3,6 +3,7 @@
 mod checkpoint;
 mod dtype;
 mod error;
+pub mod export;
 pub mod gguf;
 mod mapped;
 mod names;

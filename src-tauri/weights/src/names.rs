@@ -4,7 +4,7 @@
 //! Text-only folders leave a level out and GGUF files use names of their own; both are translated here.
 
 /// Which of the two files of a GGUF package holds a tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Part {
     Text,
     Projector,

@@ -249,7 +249,8 @@ fn unstack(
         ));
     };
     if n > MAX_STACK {
-        let reason = format!("it stacks {n} matrices, more than the {MAX_STACK} that any model has");
+        let reason =
+            format!("it stacks {n} matrices, more than the {MAX_STACK} that any model has");
         return Err(Error::tensor(path, name, reason));
     }
     let len = range.len() / n; // Exact, because rows are whole blocks; and no axis is zero.
