@@ -11,7 +11,6 @@ use crate::{DType, Error};
 use config::Config;
 
 mod config;
-mod normal;
 mod projector;
 mod text;
 mod tokenizer;

@@ -7,6 +7,7 @@ pub mod export;
 pub mod gguf;
 mod mapped;
 mod names;
+mod normal;
 pub mod safetensors;
 mod tensor;
 
@@ -15,4 +16,5 @@ pub use dtype::DType;
 pub use error::Error;
 pub use gguf::Gguf;
 pub use names::{GgufName, Part, gguf_name};
+pub use normal::inverse_normal_cdf;
 pub use tensor::{TensorInfo, TensorView};

@@ -60,9 +60,7 @@ impl KvCache {
     pub fn bytes(&self) -> usize {
         let buffers = self.owners.iter().filter_map(|o| o.buffers.as_ref());
         buffers
-            .map(|(k, v)| {
-                (k.elem_count() + v.elem_count()) * k.dtype().size_in_bytes()
-            })
+            .map(|(k, v)| (k.elem_count() + v.elem_count()) * k.dtype().size_in_bytes())
             .sum()
     }
 

@@ -25,10 +25,7 @@ impl Map {
     }
 
     pub fn with(&self, data: Tensor) -> Self {
-        Self {
-            data,
-            ..*self
-        }
+        Self { data, ..*self }
     }
 
     /// `[1, channels, height, width]`, as candle's convolutions want it.
@@ -287,10 +284,7 @@ impl CustomOp2 for Depthwise {
                     }
                 });
             });
-        Ok((
-            CpuStorage::F32(out),
-            (n_rows * n_columns, channels).into(),
-        ))
+        Ok((CpuStorage::F32(out), (n_rows * n_columns, channels).into()))
     }
 }
 
@@ -325,7 +319,13 @@ mod tests {
     fn worst(a: &Tensor, b: &Tensor) -> f32 {
         assert_eq!(a.dims(), b.dims());
         let difference = (a - b).unwrap().abs().unwrap();
-        difference.flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()
+        difference
+            .flatten_all()
+            .unwrap()
+            .max(0)
+            .unwrap()
+            .to_scalar()
+            .unwrap()
     }
 
     #[test]
@@ -340,10 +340,18 @@ mod tests {
 
     #[test]
     fn convolutions_match_candle() {
-        for (height, width, kernel, stride) in
-            [(1, 1, 3, 1), (7, 9, 3, 2), (8, 6, 5, 2), (13, 11, 5, 1), (4, 20, 3, 1)]
-        {
-            let map = Map { height, width, data: random((height * width, 6)) };
+        for (height, width, kernel, stride) in [
+            (1, 1, 3, 1),
+            (7, 9, 3, 2),
+            (8, 6, 5, 2),
+            (13, 11, 5, 1),
+            (4, 20, 3, 1),
+        ] {
+            let map = Map {
+                height,
+                width,
+                data: random((height * width, 6)),
+            };
             let rows = Axis::same(kernel, stride, height);
             let columns = Axis::same(kernel, stride, width);
 
@@ -356,12 +364,19 @@ mod tests {
             let weight = random((10, kernel * kernel * 6));
             let ours = convolve(&map, &Linear::dense(weight.clone()), rows, columns).unwrap();
             let kernels = weight
-                .reshape((10, kernel, kernel, 6)).unwrap()
-                .permute((0, 3, 1, 2)).unwrap()
-                .contiguous().unwrap();
-            let padded = map.channels_first().unwrap()
-                .pad_with_zeros(2, rows.pad.0, rows.pad.1).unwrap()
-                .pad_with_zeros(D::Minus1, columns.pad.0, columns.pad.1).unwrap();
+                .reshape((10, kernel, kernel, 6))
+                .unwrap()
+                .permute((0, 3, 1, 2))
+                .unwrap()
+                .contiguous()
+                .unwrap();
+            let padded = map
+                .channels_first()
+                .unwrap()
+                .pad_with_zeros(2, rows.pad.0, rows.pad.1)
+                .unwrap()
+                .pad_with_zeros(D::Minus1, columns.pad.0, columns.pad.1)
+                .unwrap();
             let theirs = padded.conv2d(&kernels, 0, stride, 1, 1).unwrap();
             let theirs = Map::from_channels_first(&theirs).unwrap();
             assert!(worst(&ours.data, &theirs.data) < 1e-4);
@@ -381,7 +396,10 @@ mod tests {
                 out: (1, 2, columns.n_out(width)),
             };
             let slices = patches.by_slices(&data).unwrap();
-            assert_eq!(worst(&data.apply_op1_no_bwd(&patches).unwrap(), &slices), 0.0);
+            assert_eq!(
+                worst(&data.apply_op1_no_bwd(&patches).unwrap(), &slices),
+                0.0
+            );
         }
     }
 }

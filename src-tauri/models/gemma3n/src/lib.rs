@@ -30,5 +30,14 @@ pub use submodel::Submodel;
 pub use text::Wanted;
 
 // stand-ins until merged
-pub struct Pixels { pub width: usize, pub height: usize, pub data: Vec<f32> }
-pub struct MelFeatures { pub frames: usize, pub bins: usize, pub data: Vec<f32>, pub valid: Vec<bool> }
+pub struct Pixels {
+    pub width: usize,
+    pub height: usize,
+    pub data: Vec<f32>,
+}
+pub struct MelFeatures {
+    pub frames: usize,
+    pub bins: usize,
+    pub data: Vec<f32>,
+    pub valid: Vec<bool>,
+}

@@ -184,7 +184,8 @@ impl CustomOp2 for Bf16Product {
         let (CpuStorage::F32(x), CpuStorage::BF16(weight)) = (x, weight) else {
             return Err(TensorError::Msg("bf16-product takes f32 and bf16".into()));
         };
-        let ((rows, n_in), (n_out, _)) = (x_layout.shape().dims2()?, weight_layout.shape().dims2()?);
+        let ((rows, n_in), (n_out, _)) =
+            (x_layout.shape().dims2()?, weight_layout.shape().dims2()?);
         let [stride, 1] = *weight_layout.stride() else {
             return Err(TensorError::Msg("bf16-product takes whole rows".into()));
         };
@@ -248,7 +249,13 @@ mod tests {
 
     fn worst(a: &Tensor, b: &Tensor) -> f32 {
         let difference = (a - b).unwrap().abs().unwrap();
-        difference.flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()
+        difference
+            .flatten_all()
+            .unwrap()
+            .max(0)
+            .unwrap()
+            .to_scalar()
+            .unwrap()
     }
 
     #[test]

@@ -82,7 +82,9 @@ impl<'a> Loader<'a> {
         let tensor = match dense_dtype(view.dtype) {
             Some(dtype) => Tensor::from_raw_buffer(view.bytes, dtype, shape, &Device::Cpu)?
                 .to_dtype(DType::F32)?,
-            None => quantized(view.dtype, view.bytes, shape, &Device::Cpu)?.dequantize(&Device::Cpu)?,
+            None => {
+                quantized(view.dtype, view.bytes, shape, &Device::Cpu)?.dequantize(&Device::Cpu)?
+            }
         };
         Ok(tensor.to_device(self.device)?)
     }

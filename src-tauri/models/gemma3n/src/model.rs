@@ -356,7 +356,10 @@ impl Model {
     pub fn embed(&self, tokens: &Tokens, out: &mut Vec<f32>) -> Result<()> {
         let text = &self.config.text;
         let hidden = text.hidden_size;
-        let table = self.checkpoint.tensor(TOKEN_TABLE).expect("opening read it");
+        let table = self
+            .checkpoint
+            .tensor(TOKEN_TABLE)
+            .expect("opening read it");
         let scale = (hidden as f32).sqrt();
         let first = out.len();
         out.resize(first + tokens.ids.len() * hidden, 0.0);

@@ -134,9 +134,8 @@ impl Submodel {
         for part in spec.split(';') {
             match part.split_once('=').map(|(k, v)| (k.trim(), v)) {
                 Some(("layers", list)) => {
-                    layers = expand(list, '-').ok_or_else(|| {
-                        refuse(format!("{list:?} is not a list like 0-19,25-34"))
-                    })?;
+                    layers = expand(list, '-')
+                        .ok_or_else(|| refuse(format!("{list:?} is not a list like 0-19,25-34")))?;
                 }
                 Some(("ffn", list)) => {
                     widths = Some(expand(list, '*').ok_or_else(|| {
@@ -340,7 +339,11 @@ mod tests {
             ("E2.54B layer", 2.521),
             ("E3.79B block", 3.729),
         ] {
-            assert!((size(name) - billions).abs() < 5e-4, "{name}: {}", size(name));
+            assert!(
+                (size(name) - billions).abs() < 5e-4,
+                "{name}: {}",
+                size(name)
+            );
         }
         assert_eq!(submodels[0].name(), "E2B");
         assert_eq!(Submodel::whole(&config).name(), "E4B");

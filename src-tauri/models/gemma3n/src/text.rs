@@ -99,7 +99,9 @@ impl TextModel {
         let vocab_size = loader
             .checkpoint()
             .tensor(&head)
-            .map_or(config.vocab_size, |view| view.shape[0].min(config.vocab_size));
+            .map_or(config.vocab_size, |view| {
+                view.shape[0].min(config.vocab_size)
+            });
         Ok(Self {
             config: config.clone(),
             per_layer_inputs: PerLayerInputs::load(loader, config)?,
@@ -169,7 +171,8 @@ impl TextModel {
                 }
             }
             let row = per_layer.narrow(1, index, 1)?.squeeze(1)?;
-            streams = self.layers[index].forward(&streams, &row, width, n, sources[n], &mut pass)?;
+            streams =
+                self.layers[index].forward(&streams, &row, width, n, sources[n], &mut pass)?;
             trace(index, &streams);
         }
         if !left && let Some(Some(rows)) = self.keep_wanted(&mut pass)? {
@@ -190,7 +193,10 @@ impl TextModel {
     }
 
     /// Drops the rows that nobody wants. `None`: nobody wants any. `Some(None)`: all stay.
-    #[expect(clippy::option_option, reason = "the two kinds of nothing mean different things")]
+    #[expect(
+        clippy::option_option,
+        reason = "the two kinds of nothing mean different things"
+    )]
     fn keep_wanted(&self, pass: &mut Pass) -> Result<Option<Option<Tensor>>> {
         let mut rows = Vec::new();
         let mut start = 0;

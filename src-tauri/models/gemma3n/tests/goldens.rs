@@ -4,13 +4,20 @@ mod support;
 
 use std::sync::Arc;
 
-use gemma3n::{Model, Prompt, Step, Submodel, Tokens, Wanted};
 use candle_core::{D, Tensor};
+use gemma3n::{Model, Prompt, Step, Submodel, Tokens, Wanted};
 use support::*;
 
 /// Towers: relative to the largest value. Text: absolute, as the goldens' values are of order one.
 const TOWER: f32 = 1e-4;
 const TEXT: f32 = 2e-3;
+
+/// Compares with a tolerance relative to the largest value of the golden.
+#[track_caller]
+fn close_relative(what: &str, ours: &Tensor, theirs: &Tensor, relative: f32) {
+    let largest = values(theirs).into_iter().map(f32::abs).fold(0.0, f32::max);
+    close(what, ours, theirs, relative * largest);
+}
 
 #[test]
 fn vision() {
@@ -97,7 +104,10 @@ fn whole_prompt(name: &str) {
     let goldens = goldens(&format!("prompt_{name}"));
     let media = media(&model, name);
     let prompt = model
-        .prompt(ids(&goldens["input_ids"]), &media.iter().collect::<Vec<_>>())
+        .prompt(
+            ids(&goldens["input_ids"]),
+            &media.iter().collect::<Vec<_>>(),
+        )
         .unwrap();
 
     let mut rows = Vec::new();
@@ -107,7 +117,12 @@ fn whole_prompt(name: &str) {
     let mut lookups = Vec::new();
     model.look_up(prompt.ids(), &mut lookups).unwrap();
     let lookups = Tensor::new(lookups, &candle_core::Device::Cpu).unwrap();
-    close("lookups", &lookups, &goldens["per_layer_inputs_lookup"], 1e-5);
+    close(
+        "lookups",
+        &lookups,
+        &goldens["per_layer_inputs_lookup"],
+        1e-5,
+    );
 
     let index = ids(&goldens["layers_out_index"]);
     let mut cache = model.new_cache(model.whole());
@@ -203,7 +218,9 @@ fn greedy(model: &Model, submodel: &Arc<Submodel>, prompt: &Prompt, n: usize) ->
             wanted: Wanted::Last,
         }];
         let logits = model.step(&mut steps).unwrap().unwrap();
-        let text = logits.narrow(D::Minus1, 0, model.config().text_vocab_size()).unwrap();
+        let text = logits
+            .narrow(D::Minus1, 0, model.config().text_vocab_size())
+            .unwrap();
         out.push(ids(&text.argmax(D::Minus1).unwrap())[0]);
     }
     out

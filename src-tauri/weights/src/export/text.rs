@@ -1,7 +1,7 @@
 //! The key-values of the text file.
 
 use super::config::{Config, Section};
-use super::normal::inverse_normal_cdf;
+use crate::inverse_normal_cdf;
 use super::tokenizer;
 use crate::checkpoint::Checkpoint;
 use crate::gguf::{Value, Writer};

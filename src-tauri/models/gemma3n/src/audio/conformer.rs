@@ -139,7 +139,9 @@ impl LightConv {
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (positions, hidden) = x.dims2()?;
-        let y = self.linear_start.forward(&self.pre_layer_norm.forward(x)?)?;
+        let y = self
+            .linear_start
+            .forward(&self.pre_layer_norm.forward(x)?)?;
         let gate = candle_nn::ops::sigmoid(&y.narrow(D::Minus1, hidden, hidden)?.contiguous()?)?;
         let y = (y.narrow(D::Minus1, 0, hidden)? * gate)?;
         let time = Axis {

@@ -99,7 +99,9 @@ impl Convolution {
     }
 
     fn n_bins(&self, bins: usize) -> usize {
-        (bins + 3).saturating_sub(self.kernel.1).div_ceil(self.stride.1)
+        (bins + 3)
+            .saturating_sub(self.kernel.1)
+            .div_ceil(self.stride.1)
     }
 
     fn forward(&self, map: &Map) -> Result<Map> {

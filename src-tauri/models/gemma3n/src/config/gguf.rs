@@ -45,7 +45,10 @@ impl Keys<'_> {
         let rows = |name: &str| self.axis(name, 0);
         let embedding = "model.language_model.embed_tokens.weight";
         let per_layer = "model.language_model.embed_tokens_per_layer.weight";
-        let layer_types = match self.gguf.opt_bool_array("gemma3n.attention.sliding_window_pattern")? {
+        let layer_types = match self
+            .gguf
+            .opt_bool_array("gemma3n.attention.sliding_window_pattern")?
+        {
             None => default_layer_types(n_layers),
             Some(pattern) => pattern
                 .into_iter()
@@ -55,7 +58,10 @@ impl Keys<'_> {
                 })
                 .collect(),
         };
-        let sparsity = match self.gguf.opt_f32_array("gemma3n.activation_sparsity_scale")? {
+        let sparsity = match self
+            .gguf
+            .opt_f32_array("gemma3n.activation_sparsity_scale")?
+        {
             // The file gives the z value itself, minus infinity for a dense layer.
             Some(scales) => scales
                 .into_iter()
@@ -72,7 +78,8 @@ impl Keys<'_> {
             vocab_size_per_layer_input: rows(per_layer)?
                 .min(self.usize_or("sotto.vision.vocab_offset", 262_144)?),
             hidden_size: self.usize("gemma3n.embedding_length")?,
-            hidden_size_per_layer_input: self.usize_or("gemma3n.embedding_length_per_layer_input", 256)?,
+            hidden_size_per_layer_input: self
+                .usize_or("gemma3n.embedding_length_per_layer_input", 256)?,
             num_hidden_layers: n_layers,
             intermediate_size: self
                 .gguf
@@ -127,7 +134,10 @@ impl Keys<'_> {
                 self.checkpoint.contains(&name)
             })
             .count();
-        let vision_ids = match self.checkpoint.tensor("model.embed_vision.embedding.weight") {
+        let vision_ids = match self
+            .checkpoint
+            .tensor("model.embed_vision.embedding.weight")
+        {
             Some(view) => view.shape[0],
             None => 128,
         };
@@ -146,7 +156,8 @@ impl Keys<'_> {
             conf_attention_context_left: self
                 .usize_or("sotto.audio.attention_context_left", 13)?
                 .max(1),
-            conf_attention_context_right: self.usize_or("sotto.audio.attention_context_right", 0)?,
+            conf_attention_context_right: self
+                .usize_or("sotto.audio.attention_context_right", 0)?,
             conf_attention_logit_cap: 50.0,
             conf_conv_kernel_size: self
                 .axis(&format!("{block}.lconv1d.depthwise_conv1d.weight"), 2)?,

@@ -175,12 +175,14 @@ fn audio_config(top: &Keys) -> Result<AudioConfig> {
     let keys = top.section("audio_config")?;
     let strides = match keys.get("sscp_conv_stride_size") {
         None => vec![[2, 2]; 2],
-        Some(_) => keys.list("sscp_conv_stride_size", "a pair of whole numbers", |v| {
-            match v.as_array()?.as_slice() {
+        Some(_) => keys.list(
+            "sscp_conv_stride_size",
+            "a pair of whole numbers",
+            |v| match v.as_array()?.as_slice() {
                 [time, frequency] => Some([as_usize(time)?, as_usize(frequency)?]),
                 _ => None,
-            }
-        })?,
+            },
+        )?,
     };
     let Ok(sscp_conv_stride_size) = <[[usize; 2]; 2]>::try_from(strides) else {
         return Err(keys.wrong("sscp_conv_stride_size", "two pairs"));
@@ -228,9 +230,11 @@ impl<'a> Keys<'a> {
 
     fn section(&self, key: &str) -> Result<Keys<'a>> {
         match self.value.get(key) {
-            Some(value @ Value::Object(_)) => {
-                Ok(Keys::new(self.file, &format!("{}{key}.", self.prefix), value))
-            }
+            Some(value @ Value::Object(_)) => Ok(Keys::new(
+                self.file,
+                &format!("{}{key}.", self.prefix),
+                value,
+            )),
             _ => Err(self.wrong(key, "an object")),
         }
     }
@@ -307,12 +311,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    fn list<T>(
-        &self,
-        key: &str,
-        each: &str,
-        read: impl Fn(&Value) -> Option<T>,
-    ) -> Result<Vec<T>> {
+    fn list<T>(&self, key: &str, each: &str, read: impl Fn(&Value) -> Option<T>) -> Result<Vec<T>> {
         self.get(key)
             .and_then(Value::as_array)
             .and_then(|values| values.iter().map(read).collect())

@@ -68,16 +68,20 @@ impl AltUp {
     pub fn predict(&self, streams: &Tensor) -> Result<Tensor> {
         let rows = streams.dim(0)?;
         let modalities = self.modalities(&self.active(streams)?)?;
-        let coefs = self
-            .prediction_coefs
-            .forward(&modalities)?
-            .reshape((rows, self.n_streams, self.n_streams))?;
+        let coefs = self.prediction_coefs.forward(&modalities)?.reshape((
+            rows,
+            self.n_streams,
+            self.n_streams,
+        ))?;
         Ok((coefs.matmul(streams)? + streams)?)
     }
 
     /// Moves all streams by what the layer's output differs from its prediction.
     pub fn correct(&self, predictions: &Tensor, activated: &Tensor) -> Result<Tensor> {
-        let coefs = (self.correction_coefs.forward(&self.modalities(activated)?)? + 1.0)?;
+        let coefs = (self
+            .correction_coefs
+            .forward(&self.modalities(activated)?)?
+            + 1.0)?;
         let innovation = (activated - self.active(predictions)?)?.unsqueeze(1)?;
         let moved = innovation.broadcast_mul(&coefs.unsqueeze(D::Minus1)?)?;
         Ok((predictions + moved)?)

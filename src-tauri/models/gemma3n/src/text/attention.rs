@@ -120,7 +120,10 @@ impl Attention {
 
     /// `q` `[rows, n_heads, head_dim]` at ascending `positions` to `[rows, n_heads * head_dim]`.
     fn attend(&self, q: &Tensor, positions: &[usize], cache: &LayerKv) -> Result<Tensor> {
-        let (rows, (first, last)) = (positions.len(), (positions[0], positions[positions.len() - 1]));
+        let (rows, (first, last)) = (
+            positions.len(),
+            (positions[0], positions[positions.len() - 1]),
+        );
         let keys = cache.first_visible(first)..last + 1;
         let kv = cache.view(keys.start, keys.end)?;
         let groups = self.n_heads / self.n_kv_heads;

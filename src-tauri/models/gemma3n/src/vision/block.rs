@@ -24,7 +24,11 @@ impl Block {
         stride: usize,
         eps: f64,
     ) -> Result<Option<Self>> {
-        let has = |name: &str| loader.checkpoint().contains(&format!("{prefix}.{name}.weight"));
+        let has = |name: &str| {
+            loader
+                .checkpoint()
+                .contains(&format!("{prefix}.{name}.weight"))
+        };
         let files = Files {
             loader,
             prefix,
@@ -90,7 +94,9 @@ impl Files<'_, '_> {
 
     /// A 1x1 convolution, as wide as the file says.
     fn pointwise(&self, name: &str, n_in: usize) -> Result<Linear> {
-        let n_out = self.shape(name).map_or(0, |s| s.first().copied().unwrap_or(0));
+        let n_out = self
+            .shape(name)
+            .map_or(0, |s| s.first().copied().unwrap_or(0));
         self.loader.pointwise(&self.name(name), n_out, n_in)
     }
 
@@ -121,7 +127,8 @@ impl Files<'_, '_> {
     }
 
     fn layer_scale(&self, width: usize) -> Result<Tensor> {
-        self.loader.tensor(&self.name("layer_scale.gamma"), &[width])
+        self.loader
+            .tensor(&self.name("layer_scale.gamma"), &[width])
     }
 }
 
@@ -174,8 +181,7 @@ pub(super) struct EdgeResidual {
 
 impl EdgeResidual {
     fn load(files: &Files, stride: usize) -> Result<Self> {
-        let (conv_exp, kernel, _) =
-            full_convolution(files.loader, &files.name("conv_exp.weight"))?;
+        let (conv_exp, kernel, _) = full_convolution(files.loader, &files.name("conv_exp.weight"))?;
         let width = conv_exp.n_out();
         let conv_pwl = files.pointwise("conv_pwl.weight", width)?;
         Ok(Self {
@@ -217,8 +223,7 @@ impl InvertedBottleneck {
     fn load(files: &Files, n_in: usize, stride: usize) -> Result<Self> {
         let pw_exp = files.pointwise("pw_exp.conv.weight", n_in)?;
         let width = pw_exp.n_out();
-        let dw_mid =
-            files.depthwise("dw_mid.conv.weight", "dw_mid.bn.weight", width, stride)?;
+        let dw_mid = files.depthwise("dw_mid.conv.weight", "dw_mid.bn.weight", width, stride)?;
         // The stride is on the middle convolution where there is one.
         let start_stride = if dw_mid.is_some() { 1 } else { stride };
         let pw_proj = files.pointwise("pw_proj.conv.weight", width)?;
@@ -250,7 +255,9 @@ impl InvertedBottleneck {
             map = depthwise.forward(&map)?;
             map = map.with(map.data.gelu()?);
         }
-        let x = self.pw_proj_norm.forward(&self.pw_proj.forward(&map.data)?)?;
+        let x = self
+            .pw_proj_norm
+            .forward(&self.pw_proj.forward(&map.data)?)?;
         skip(input, map.with(x.broadcast_mul(&self.layer_scale)?))
     }
 }

@@ -49,7 +49,10 @@ pub fn pixels(goldens: &Tensors, name: &str) -> Pixels {
     Pixels {
         width,
         height,
-        data: values(&channels_last).into_iter().map(|v| v / 255.0).collect(),
+        data: values(&channels_last)
+            .into_iter()
+            .map(|v| v / 255.0)
+            .collect(),
     }
 }
 
@@ -74,7 +77,9 @@ pub fn media(model: &Model, prompt: &str) -> Vec<SoftTokens> {
     let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
     let names = |kind: &str| -> Vec<String> {
         let list = manifest["prompts"][prompt][kind].as_array().unwrap();
-        list.iter().map(|v| v.as_str().unwrap().to_owned()).collect()
+        list.iter()
+            .map(|v| v.as_str().unwrap().to_owned())
+            .collect()
     };
     let (pictures, frames) = (goldens("image_preprocess"), goldens("audio_features"));
     let images = names("images")
@@ -95,12 +100,8 @@ pub fn close(what: &str, ours: &Tensor, theirs: &Tensor, absolute: f32) {
         .zip(&theirs)
         .map(|(a, b)| (a - b).abs())
         .fold(0.0, f32::max);
-    assert!(worst <= absolute, "{what}: worst difference {worst:e}, allowed {absolute:e}");
-}
-
-/// Compares with a tolerance relative to the largest value of the golden.
-#[track_caller]
-pub fn close_relative(what: &str, ours: &Tensor, theirs: &Tensor, relative: f32) {
-    let largest = values(theirs).into_iter().map(f32::abs).fold(0.0, f32::max);
-    close(what, ours, theirs, relative * largest);
+    assert!(
+        worst <= absolute,
+        "{what}: worst difference {worst:e}, allowed {absolute:e}"
+    );
 }

@@ -5,7 +5,7 @@
 /// Minus infinity for 0, infinity for 1, NaN outside.
 /// M. J. Wichura, "Algorithm AS 241: the percentage points of the normal distribution", Applied Statistics 37 (1988),
 /// routine PPND16: relative error about 1e-16.
-pub(super) fn inverse_normal_cdf(p: f64) -> f64 {
+pub fn inverse_normal_cdf(p: f64) -> f64 {
     let q = p - 0.5;
     if q.abs() <= 0.425 {
         let r = 0.180625 - q * q;
