@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use weights::{Checkpoint, inverse_normal_cdf};
 
-use super::{AudioConfig, Config, LayerType, TextConfig, VisionConfig, default_layer_types};
+use super::{AudioConfig, Config, LayerType, TextConfig, VisionConfig, default_layer_types, preprocessor_config};
 use crate::error::{Error, Result};
 
 pub(super) fn config(file: &Path, root: &Value, checkpoint: &Checkpoint) -> Result<Config> {
@@ -144,10 +144,7 @@ fn rope(keys: &Keys) -> Result<(f64, f64)> {
 
 fn vision_config(top: &Keys, checkpoint: &Checkpoint) -> Result<VisionConfig> {
     let keys = top.section("vision_config")?;
-    let preprocessor = match checkpoint.text_file("preprocessor_config.json")? {
-        Some(text) => serde_json::from_str(&text).unwrap_or(Value::Null),
-        None => Value::Null,
-    };
+    let preprocessor = preprocessor_config(checkpoint)?.unwrap_or_default();
     let side = |name: &str| {
         preprocessor
             .pointer(&format!("/size/{name}"))

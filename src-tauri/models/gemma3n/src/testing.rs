@@ -1,0 +1,45 @@
+//! The fixtures that the tests compare with.
+
+use std::path::Path;
+
+use safetensors::SafeTensors;
+
+pub(crate) fn fixture(path: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/fixtures").join(path);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+pub(crate) struct Tensors {
+    bytes: Vec<u8>,
+}
+
+pub(crate) fn tensors(path: &str) -> Tensors {
+    Tensors { bytes: fixture(path) }
+}
+
+impl Tensors {
+    fn open(&self) -> SafeTensors<'_> {
+        SafeTensors::deserialize(&self.bytes).unwrap()
+    }
+
+    /// The names that end so, without that end.
+    pub fn stems(&self, suffix: &str) -> Vec<String> {
+        self.open().names().into_iter().filter_map(|name| name.strip_suffix(suffix)).map(str::to_string).collect()
+    }
+
+    pub fn shape(&self, name: &str) -> Vec<usize> {
+        self.open().tensor(name).unwrap().shape().to_vec()
+    }
+
+    pub fn bytes(&self, name: &str) -> Vec<u8> {
+        self.open().tensor(name).unwrap().data().to_vec()
+    }
+
+    pub fn f32s(&self, name: &str) -> Vec<f32> {
+        self.bytes(name).as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    }
+
+    pub fn i64s(&self, name: &str) -> Vec<i64> {
+        self.bytes(name).as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()
+    }
+}
