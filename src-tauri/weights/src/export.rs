@@ -61,6 +61,14 @@ pub fn write_gguf(
     Ok(())
 }
 
+/// A tensor of any shape.
+fn require<'a>(checkpoint: &'a Checkpoint, name: &str) -> Result<TensorView<'a>, Error> {
+    checkpoint.tensor(name).ok_or_else(|| Error::MissingTensor {
+        path: checkpoint.path().to_owned(),
+        tensor: name.to_owned(),
+    })
+}
+
 /// A tensor to be written.
 struct Planned<'a> {
     part: Part,

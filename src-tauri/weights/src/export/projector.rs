@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use super::config::{Config, Section};
+use super::require;
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::gguf::Writer;
@@ -84,12 +85,11 @@ fn describe_audio(
     projection_dim: u32,
     writer: &mut Writer,
 ) -> Result<(), Error> {
+    // Not in `config.json`: the conformer's feed-forward width is a constant of the architecture.
     const UP: &str = "model.audio_tower.conformer.0.ffw_layer_start.ffw_layer_1.weight";
-    let up = checkpoint.tensor(UP).ok_or_else(|| Error::MissingTensor {
-        path: checkpoint.path().to_owned(),
-        tensor: UP.to_owned(),
-    })?;
-    let feed_forward_length = u32::try_from(up.shape[0]).unwrap_or(u32::MAX);
+    let up = require(checkpoint, UP)?;
+    let rows = up.shape.first().copied().unwrap_or(1);
+    let feed_forward_length = u32::try_from(rows).unwrap_or(u32::MAX);
 
     writer.value("clip.audio.projector_type", "gemma3na");
     let numbers = [

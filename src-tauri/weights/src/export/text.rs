@@ -1,11 +1,15 @@
 //! The key-values of the text file.
 
 use super::config::{Config, Section};
-use crate::inverse_normal_cdf;
+use super::require;
 use super::tokenizer;
 use crate::checkpoint::Checkpoint;
 use crate::gguf::{Value, Writer};
+use crate::inverse_normal_cdf;
 use crate::{DType, Error};
+
+/// Published models have 30 and 35.
+const MAX_LAYERS: u32 = 1024;
 
 pub(super) fn describe(
     checkpoint: &Checkpoint,
@@ -19,8 +23,24 @@ pub(super) fn describe(
     writer.value("general.type", "model");
     writer.value("general.file_type", file_type(checkpoint));
 
+    // Both decide how long lists become, so they are not believed blindly.
     let n_layers = text.u32("num_hidden_layers")?;
+    if n_layers > MAX_LAYERS {
+        return Err(text.wrong(
+            "num_hidden_layers",
+            "a number of layers",
+            n_layers.to_string(),
+        ));
+    }
     let vocab_size = text.u32("vocab_size")?;
+    let embedding = require(checkpoint, "model.language_model.embed_tokens.weight")?;
+    if embedding.shape.first() != Some(&(vocab_size as usize)) {
+        let found = format!(
+            "{vocab_size}, but the embedding has shape {:?}",
+            embedding.shape
+        );
+        return Err(text.wrong("vocab_size", "the number of rows of the embedding", found));
+    }
     let numbers = [
         ("vocab_size", vocab_size),
         ("context_length", text.u32("max_position_embeddings")?),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
 use weights::{Checkpoint, Gguf, Metadata, export};
 
 use crate::files::{Folder, gemma3n, one_tensor, tiny};
@@ -197,6 +198,64 @@ fn what_cannot_be_exported_is_said() {
         "{error}"
     );
     assert!(!out.exists());
+
+    let mut config: serde_json::Value = serde_json::from_str(
+        &std::fs::read_to_string(tiny("checkpoint").join("config.json")).unwrap(),
+    )
+    .unwrap();
+    for (field, value, part) in [
+        (
+            "vocab_size",
+            json!(4_000_000_000u32),
+            "text_config.vocab_size in",
+        ),
+        (
+            "num_hidden_layers",
+            json!(4_000_000_000u32),
+            "text_config.num_hidden_layers in",
+        ),
+        (
+            "intermediate_size",
+            json!([1, 2]),
+            "is a list of 2 for 15 layers, expected one entry per layer",
+        ),
+        (
+            "activation_sparsity_pattern",
+            json!(vec![1.0; 15]),
+            "is 1, expected shares from 0 to below 1",
+        ),
+        (
+            "layer_types",
+            json!(vec!["mamba"; 15]),
+            "is mamba, expected sliding_attention or full_attention",
+        ),
+        (
+            "hidden_size",
+            json!("wide"),
+            "is \"wide\", expected an integer",
+        ),
+        (
+            "rms_norm_eps",
+            json!(null),
+            "has no key text_config.rms_norm_eps, expected a number",
+        ),
+    ] {
+        let folder = Folder::new();
+        std::fs::copy(
+            tiny("checkpoint").join("model.safetensors"),
+            folder.file("model.safetensors"),
+        )
+        .unwrap();
+        let right = std::mem::replace(&mut config["text_config"][field], value);
+        folder.write("config.json", config.to_string());
+        config["text_config"][field] = right;
+        let from = Checkpoint::open(folder.path()).unwrap();
+        let error = export::write_gguf(&from, &out, None)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(part), "{error}");
+        assert!(!out.exists());
+    }
 
     let slice = Checkpoint::open(&tiny("checkpoint-sliced-text")).unwrap();
     export::write_gguf(&slice, &out, None).unwrap();

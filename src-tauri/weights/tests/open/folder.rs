@@ -47,6 +47,12 @@ fn opens_the_tiny_model() {
 }
 
 #[test]
+fn a_checkpoint_may_be_shared_between_threads() {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Checkpoint>();
+}
+
+#[test]
 fn text_only_folders_get_the_same_names() {
     let model = Checkpoint::open(&tiny("checkpoint-sliced-text")).unwrap();
     assert_eq!(model.names().count(), 236);
