@@ -31,9 +31,12 @@ impl ChatTemplate {
         environment.set_lstrip_blocks(true);
         environment.set_fuel(Some(FUEL));
         environment.set_unknown_method_callback(unknown_method_callback);
-        environment.add_function("raise_exception", |message: String| -> Result<JinjaValue, Error> {
-            Err(Error::new(ErrorKind::InvalidOperation, message))
-        });
+        environment.add_function(
+            "raise_exception",
+            |message: String| -> Result<JinjaValue, Error> {
+                Err(Error::new(ErrorKind::InvalidOperation, message))
+            },
+        );
         environment
             .add_template_owned("chat", source.to_string())
             .map_err(|error| InputError::Template(describe(&error)))?;
@@ -46,13 +49,18 @@ impl ChatTemplate {
             Value::Null => Ok(None),
             Value::String(source) => Self::new(source).map(Some),
             Value::Array(named) => {
-                let default = named.iter().find(|entry| entry["name"] == "default").or(named.first());
+                let default = named
+                    .iter()
+                    .find(|entry| entry["name"] == "default")
+                    .or(named.first());
                 match default.and_then(|entry| entry["template"].as_str()) {
                     Some(source) => Self::new(source).map(Some),
                     None => Err(InputError::Template("its list has no template".into())),
                 }
             }
-            _ => Err(InputError::Template("it is neither a text nor a list".into())),
+            _ => Err(InputError::Template(
+                "it is neither a text nor a list".into(),
+            )),
         }
     }
 
@@ -65,19 +73,29 @@ impl ChatTemplate {
         eos_token: &str,
     ) -> Result<String, InputError> {
         let messages = JinjaValue::from_serialize(messages);
-        let template = self.environment.get_template("chat").expect("the constructor added it");
-        template.render(context! { messages, add_generation_prompt, bos_token, eos_token }).map_err(|error| {
-            match error.kind() {
-                ErrorKind::InvalidOperation => InputError::TemplateRefused(error.detail().unwrap_or_default().into()),
+        let template = self
+            .environment
+            .get_template("chat")
+            .expect("the constructor added it");
+        template
+            .render(context! { messages, add_generation_prompt, bos_token, eos_token })
+            .map_err(|error| match error.kind() {
+                ErrorKind::InvalidOperation => {
+                    InputError::TemplateRefused(error.detail().unwrap_or_default().into())
+                }
                 _ => InputError::Template(describe(&error)),
-            }
-        })
+            })
     }
 }
 
 fn describe(error: &Error) -> String {
-    let what = error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()));
-    error.line().map_or(what.clone(), |line| format!("{what} (line {line})"))
+    let what = error.detail().map_or_else(
+        || error.kind().to_string(),
+        |detail| format!("{}: {detail}", error.kind()),
+    );
+    error
+        .line()
+        .map_or(what.clone(), |line| format!("{what} (line {line})"))
 }
 
 #[cfg(test)]
@@ -145,7 +163,11 @@ mod tests {
 
     fn templates() -> [ChatTemplate; 3] {
         let tiny = String::from_utf8(fixture("tiny/checkpoint/chat_template.jinja")).unwrap();
-        [ChatTemplate::new(&tiny).unwrap(), ChatTemplate::new(PUBLISHED_STYLE).unwrap(), ChatTemplate::default()]
+        [
+            ChatTemplate::new(&tiny).unwrap(),
+            ChatTemplate::new(PUBLISHED_STYLE).unwrap(),
+            ChatTemplate::default(),
+        ]
     }
 
     #[test]
@@ -153,7 +175,10 @@ mod tests {
         let cases: Value = serde_json::from_slice(&fixture("tiny/goldens/templates.json")).unwrap();
         for template in templates() {
             for case in cases.as_array().unwrap() {
-                assert_eq!(render(&template, &case["messages"]).unwrap(), case["rendered"].as_str().unwrap());
+                assert_eq!(
+                    render(&template, &case["messages"]).unwrap(),
+                    case["rendered"].as_str().unwrap()
+                );
             }
         }
     }
@@ -173,7 +198,8 @@ mod tests {
                     "<bos><start_of_turn>user\n Be brief. \n\n\nHi <b><end_of_turn>\n<start_of_turn>model\n"
                 );
             }
-            let messages = json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]);
+            let messages =
+                json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]);
             assert_eq!(
                 template.render(&messages, false, "<bos>", "<eos>").unwrap(),
                 "<bos><start_of_turn>user\na<end_of_turn>\n<start_of_turn>model\nb<end_of_turn>\n"
@@ -184,10 +210,20 @@ mod tests {
     #[test]
     fn roles_out_of_turn_are_a_sentence() {
         let messages = json!([{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]);
-        let error = render(&ChatTemplate::new(PUBLISHED_STYLE).unwrap(), &messages).unwrap_err().to_string();
-        assert_eq!(error, "the chat template refused the conversation: user and assistant have to take turns");
-        let error = render(&ChatTemplate::default(), &messages).unwrap_err().to_string();
-        assert_eq!(error, "the chat template refused the conversation: messages of user and assistant must alternate");
+        let error = render(&ChatTemplate::new(PUBLISHED_STYLE).unwrap(), &messages)
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "the chat template refused the conversation: user and assistant have to take turns"
+        );
+        let error = render(&ChatTemplate::default(), &messages)
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "the chat template refused the conversation: messages of user and assistant must alternate"
+        );
     }
 
     #[test]
@@ -198,20 +234,30 @@ mod tests {
             {%- endfor -%}{{ ns.n }}{{ eos_token }}{{ messages[0] | tojson }}";
         let messages = json!([{"role": "user", "content": "a"}, {"role": "x", "content": "#b"}]);
         let rendered = render(&ChatTemplate::new(template).unwrap(), &messages).unwrap();
-        assert!(rendered.starts_with("USER1<eos>{\"content\":"), "{rendered}");
+        assert!(
+            rendered.starts_with("USER1<eos>{\"content\":"),
+            "{rendered}"
+        );
     }
 
     #[test]
     fn finds_the_template_of_a_tokenizer_config() {
         let from = |config: Value| ChatTemplate::from_tokenizer_config(&config);
         assert!(from(json!({})).unwrap().is_none());
-        let named = json!([{"name": "tools", "template": "t"}, {"name": "default", "template": "d"}]);
+        let named =
+            json!([{"name": "tools", "template": "t"}, {"name": "default", "template": "d"}]);
         for (config, expected) in [
             (json!({"chat_template": "plain"}), "plain"),
             (json!({"chat_template": named}), "d"),
-            (json!({"chat_template": [{"name": "tools", "template": "t"}]}), "t"),
+            (
+                json!({"chat_template": [{"name": "tools", "template": "t"}]}),
+                "t",
+            ),
         ] {
-            assert_eq!(render(&from(config).unwrap().unwrap(), &json!([])).unwrap(), expected);
+            assert_eq!(
+                render(&from(config).unwrap().unwrap(), &json!([])).unwrap(),
+                expected
+            );
         }
         assert!(from(json!({"chat_template": 7})).is_err());
         assert!(from(json!({"chat_template": []})).is_err());
@@ -219,10 +265,22 @@ mod tests {
 
     #[test]
     fn broken_and_endless_templates_are_sentences() {
-        let error = ChatTemplate::new("a\n{% if %}").map(|_| ()).unwrap_err().to_string();
-        assert!(error.starts_with("the chat template cannot be used: ") && error.contains("line 2"), "{error}");
+        let error = ChatTemplate::new("a\n{% if %}")
+            .map(|_| ())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("the chat template cannot be used: ") && error.contains("line 2"),
+            "{error}"
+        );
         let endless = "{%- for a in range(99999) -%}{%- for b in range(99999) -%}{%- endfor -%}{%- endfor -%}";
         assert!(render(&ChatTemplate::new(endless).unwrap(), &json!([])).is_err());
-        assert!(render(&ChatTemplate::new("{{ nothing.at.all }}").unwrap(), &json!([])).is_err());
+        assert!(
+            render(
+                &ChatTemplate::new("{{ nothing.at.all }}").unwrap(),
+                &json!([])
+            )
+            .is_err()
+        );
     }
 }

@@ -36,12 +36,21 @@ pub struct ImageProcessor {
 impl ImageProcessor {
     /// The published settings, for pictures of this size (768 x 768 in the published models).
     pub fn new(width: u32, height: u32) -> Self {
-        Self { width, height, rescale_factor: 1.0 / 255.0, normalize: None }
+        Self {
+            width,
+            height,
+            rescale_factor: 1.0 / 255.0,
+            normalize: None,
+        }
     }
 
     /// Reads `preprocessor_config.json`, or the newer `processor_config.json`.
     pub fn from_json(preprocessor_config: &Value) -> Result<Self, InputError> {
-        let settings = Settings(preprocessor_config.get("image_processor").unwrap_or(preprocessor_config));
+        let settings = Settings(
+            preprocessor_config
+                .get("image_processor")
+                .unwrap_or(preprocessor_config),
+        );
         settings.only("do_resize", true)?;
         settings.only("resample", 2)?; // bilinear, in Pillow's numbering
         let size = Settings(&settings.0["size"]);
@@ -54,7 +63,10 @@ impl ImageProcessor {
         if settings.bool("do_normalize", false)? {
             let triple = |key| -> Result<[f32; 3], InputError> {
                 let found: Vec<f32> = settings.numbers(key)?.unwrap_or_default();
-                found.as_slice().try_into().map_err(|_| settings.unsupported(key, "a list of three numbers"))
+                found
+                    .as_slice()
+                    .try_into()
+                    .map_err(|_| settings.unsupported(key, "a list of three numbers"))
             };
             let (mean, std) = (triple("image_mean")?, triple("image_std")?);
             if std.contains(&0.0) {
@@ -69,11 +81,24 @@ impl ImageProcessor {
         let resized = self.resize(picture);
         // A channel has 256 values, so the arithmetic is done once for each.
         let tables: [Vec<f32>; 3] = std::array::from_fn(|channel| {
-            let (mean, std) = self.normalize.map_or((0.0, 1.0), |(mean, std)| (mean[channel], std[channel]));
-            (0..=255u8).map(|value| (f32::from(value) * self.rescale_factor - mean) / std).collect()
+            let (mean, std) = self
+                .normalize
+                .map_or((0.0, 1.0), |(mean, std)| (mean[channel], std[channel]));
+            (0..=255u8)
+                .map(|value| (f32::from(value) * self.rescale_factor - mean) / std)
+                .collect()
         });
-        let data = resized.as_raw().iter().enumerate().map(|(i, &value)| tables[i % 3][usize::from(value)]).collect();
-        Pixels { width: self.width as usize, height: self.height as usize, data }
+        let data = resized
+            .as_raw()
+            .iter()
+            .enumerate()
+            .map(|(i, &value)| tables[i % 3][usize::from(value)])
+            .collect();
+        Pixels {
+            width: self.width as usize,
+            height: self.height as usize,
+            data,
+        }
     }
 
     /// Bilinear with antialiasing, in the reference's 16-bit integer arithmetic; the aspect ratio is not kept.
@@ -96,8 +121,9 @@ mod tests {
     fn pattern(width: u32, height: u32) -> RgbImage {
         RgbImage::from_fn(width, height, |x, y| {
             image::Rgb(std::array::from_fn(|c| {
-                let mixed =
-                    x.wrapping_mul(73_856_093) ^ y.wrapping_mul(19_349_663) ^ (c as u32).wrapping_mul(83_492_791);
+                let mixed = x.wrapping_mul(73_856_093)
+                    ^ y.wrapping_mul(19_349_663)
+                    ^ (c as u32).wrapping_mul(83_492_791);
                 (mixed.wrapping_mul(2_654_435_761) >> 24) as u8
             }))
         })
@@ -107,11 +133,21 @@ mod tests {
     fn resizes_exactly_as_the_reference() {
         let goldens = tensors("pictures/pictures.safetensors");
         let processor = ImageProcessor::new(24, 24);
-        for (width, height) in
-            [(1, 1), (3, 2000), (5000, 37), (10, 7), (24, 24), (24, 90), (333, 24), (131, 97)]
-        {
+        for (width, height) in [
+            (1, 1),
+            (3, 2000),
+            (5000, 37),
+            (10, 7),
+            (24, 24),
+            (24, 90),
+            (333, 24),
+            (131, 97),
+        ] {
             let expected = goldens.bytes(&format!("resize.{width}x{height}"));
-            assert!(processor.resize(&pattern(width, height)).into_raw() == expected, "{width} x {height}");
+            assert!(
+                processor.resize(&pattern(width, height)).into_raw() == expected,
+                "{width} x {height}"
+            );
         }
     }
 
@@ -123,7 +159,10 @@ mod tests {
             let picture = decode_picture(&fixture(&format!("tiny/inputs/{name}.png"))).unwrap();
             let planes = goldens.bytes(&format!("{name}.resized_u8")); // [1, 3, 192, 192]
             let pixels = processor.process(&picture);
-            assert_eq!((pixels.width, pixels.height, pixels.data.len()), (192, 192, 192 * 192 * 3));
+            assert_eq!(
+                (pixels.width, pixels.height, pixels.data.len()),
+                (192, 192, 192 * 192 * 3)
+            );
             for (i, value) in pixels.data.iter().enumerate() {
                 let expected = f32::from(planes[i % 3 * 192 * 192 + i / 3]) / 255.0;
                 assert!((value - expected).abs() < 1e-6);
@@ -133,10 +172,18 @@ mod tests {
 
     #[test]
     fn reads_the_settings() {
-        let tiny = serde_json::from_slice(&fixture("tiny/checkpoint/preprocessor_config.json")).unwrap();
-        assert_eq!(ImageProcessor::from_json(&tiny).unwrap(), ImageProcessor::new(192, 192));
-        let nested = serde_json::from_slice(&fixture("tiny/checkpoint/processor_config.json")).unwrap();
-        assert_eq!(ImageProcessor::from_json(&nested).unwrap(), ImageProcessor::new(192, 192));
+        let tiny =
+            serde_json::from_slice(&fixture("tiny/checkpoint/preprocessor_config.json")).unwrap();
+        assert_eq!(
+            ImageProcessor::from_json(&tiny).unwrap(),
+            ImageProcessor::new(192, 192)
+        );
+        let nested =
+            serde_json::from_slice(&fixture("tiny/checkpoint/processor_config.json")).unwrap();
+        assert_eq!(
+            ImageProcessor::from_json(&nested).unwrap(),
+            ImageProcessor::new(192, 192)
+        );
 
         let size = json!({"width": 2, "height": 1});
         let normalized = json!({
@@ -144,7 +191,10 @@ mod tests {
         });
         let processor = ImageProcessor::from_json(&normalized).unwrap();
         let picture = RgbImage::from_raw(2, 1, vec![255, 0, 255, 0, 255, 0]).unwrap();
-        assert_eq!(processor.process(&picture).data, [1.0, -0.5, 1.0, -1.0, 0.5, 0.0]);
+        assert_eq!(
+            processor.process(&picture).data,
+            [1.0, -0.5, 1.0, -1.0, 0.5, 0.0]
+        );
 
         for refused in [
             json!({"size": size, "resample": 3}),

@@ -9,7 +9,11 @@ pub enum InputError {
     #[error("the picture is {width} x {height} pixels; at most {max} a side can be read")]
     PictureTooWide { width: u32, height: u32, max: u32 },
     #[error("the picture is {width} x {height} pixels and needs more than {max_mib} MiB of memory")]
-    PictureTooLarge { width: u32, height: u32, max_mib: u64 },
+    PictureTooLarge {
+        width: u32,
+        height: u32,
+        max_mib: u64,
+    },
     #[error("the picture file is cut short")]
     PictureCutShort,
     #[error("the picture file is damaged: {0}")]
@@ -25,11 +29,17 @@ pub enum InputError {
     SoundTooLong { seconds: f64, max_seconds: f64 },
     #[error("sample {index} of the sound is not a number")]
     SoundNotANumber { index: usize },
-    #[error("a sound of {samples} samples does not fit the {padded} samples it should be padded to")]
+    #[error(
+        "a sound of {samples} samples does not fit the {padded} samples it should be padded to"
+    )]
     SoundDoesNotFit { samples: usize, padded: usize },
 
     #[error("preprocessor setting {key} is {found}; {expected} is supported")]
-    Setting { key: &'static str, found: String, expected: String },
+    Setting {
+        key: &'static str,
+        found: String,
+        expected: String,
+    },
 
     #[error("the tokenizer cannot be used: {0}")]
     Tokenizer(String),
@@ -51,5 +61,9 @@ pub enum InputError {
     #[error("this model's vocabulary has no {piece:?}, so it cannot take {medium}")]
     NoMediaToken { piece: String, medium: &'static str },
     #[error("the prompt has {found} places for {medium}, but the conversation has {expected}")]
-    MediaCount { medium: &'static str, expected: usize, found: usize },
+    MediaCount {
+        medium: &'static str,
+        expected: usize,
+        found: usize,
+    },
 }

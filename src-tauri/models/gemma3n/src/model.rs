@@ -201,7 +201,6 @@ impl Model {
             None => None,
         };
         let text = TextModel::load(&loader, text)?;
-        drop(loader);
         Ok(Self {
             whole: Arc::new(Submodel::whole(&config.text)),
             checkpoint,

@@ -15,8 +15,14 @@ impl Settings<'_> {
     }
 
     pub fn unsupported(&self, key: &'static str, expected: impl ToString) -> InputError {
-        let found = self.get(key).map_or("missing".to_string(), Value::to_string);
-        InputError::Setting { key, found, expected: expected.to_string() }
+        let found = self
+            .get(key)
+            .map_or("missing".to_string(), Value::to_string);
+        InputError::Setting {
+            key,
+            found,
+            expected: expected.to_string(),
+        }
     }
 
     /// The key is absent or has this very value.
@@ -26,13 +32,19 @@ impl Settings<'_> {
             (Some(found), Some(expected)) => found == expected, // 0 and 0.0 are different JSON values.
             _ => *found == expected,
         };
-        if self.get(key).is_none_or(same) { Ok(()) } else { Err(self.unsupported(key, expected)) }
+        if self.get(key).is_none_or(same) {
+            Ok(())
+        } else {
+            Err(self.unsupported(key, expected))
+        }
     }
 
     pub fn bool(&self, key: &'static str, default: bool) -> Result<bool, InputError> {
         match self.get(key) {
             None => Ok(default),
-            Some(value) => value.as_bool().ok_or_else(|| self.unsupported(key, "true or false")),
+            Some(value) => value
+                .as_bool()
+                .ok_or_else(|| self.unsupported(key, "true or false")),
         }
     }
 
@@ -43,7 +55,10 @@ impl Settings<'_> {
     pub fn numbered(&self, key: &'static str) -> Result<Option<f64>, InputError> {
         match self.get(key) {
             None => Ok(None),
-            Some(value) => value.as_f64().map(Some).ok_or_else(|| self.unsupported(key, "a number")),
+            Some(value) => value
+                .as_f64()
+                .map(Some)
+                .ok_or_else(|| self.unsupported(key, "a number")),
         }
     }
 
@@ -67,8 +82,14 @@ impl Settings<'_> {
     }
 
     pub fn numbers(&self, key: &'static str) -> Result<Option<Vec<f32>>, InputError> {
-        let Some(value) = self.get(key) else { return Ok(None) };
-        let numbers = value.as_array().and_then(|list| list.iter().map(|n| n.as_f64().map(|n| n as f32)).collect());
-        numbers.map(Some).ok_or_else(|| self.unsupported(key, "a list of numbers"))
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        let numbers = value
+            .as_array()
+            .and_then(|list| list.iter().map(|n| n.as_f64().map(|n| n as f32)).collect());
+        numbers
+            .map(Some)
+            .ok_or_else(|| self.unsupported(key, "a list of numbers"))
     }
 }

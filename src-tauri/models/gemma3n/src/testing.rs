@@ -5,7 +5,9 @@ use std::path::Path;
 use safetensors::SafeTensors;
 
 pub(crate) fn fixture(path: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/fixtures").join(path);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../tests/fixtures")
+        .join(path);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -14,7 +16,9 @@ pub(crate) struct Tensors {
 }
 
 pub(crate) fn tensors(path: &str) -> Tensors {
-    Tensors { bytes: fixture(path) }
+    Tensors {
+        bytes: fixture(path),
+    }
 }
 
 impl Tensors {
@@ -24,7 +28,12 @@ impl Tensors {
 
     /// The names that end so, without that end.
     pub fn stems(&self, suffix: &str) -> Vec<String> {
-        self.open().names().into_iter().filter_map(|name| name.strip_suffix(suffix)).map(str::to_string).collect()
+        self.open()
+            .names()
+            .into_iter()
+            .filter_map(|name| name.strip_suffix(suffix))
+            .map(str::to_string)
+            .collect()
     }
 
     pub fn shape(&self, name: &str) -> Vec<usize> {
@@ -36,10 +45,20 @@ impl Tensors {
     }
 
     pub fn f32s(&self, name: &str) -> Vec<f32> {
-        self.bytes(name).as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+        self.bytes(name)
+            .as_chunks()
+            .0
+            .iter()
+            .map(|bytes| f32::from_le_bytes(*bytes))
+            .collect()
     }
 
     pub fn i64s(&self, name: &str) -> Vec<i64> {
-        self.bytes(name).as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()
+        self.bytes(name)
+            .as_chunks()
+            .0
+            .iter()
+            .map(|bytes| i64::from_le_bytes(*bytes))
+            .collect()
     }
 }

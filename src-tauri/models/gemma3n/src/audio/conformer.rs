@@ -194,10 +194,12 @@ impl Neighbourhood {
         let mut seen = vec![0f32; n * n];
         let mut mask = vec![f32::MIN; n * n];
         for query in 0..n {
-            for key in query.saturating_sub(past)..(query + future + 1).min(n) {
+            let first = query.saturating_sub(past);
+            let last = (query + future + 1).min(n);
+            for (key, &valid) in (first..).zip(&valid[first..last]) {
                 let at = query * n + key;
                 distances[at] = (past + key - query) as u32;
-                if valid[key] {
+                if valid {
                     seen[at] = 1.0;
                     mask[at] = 0.0;
                 }

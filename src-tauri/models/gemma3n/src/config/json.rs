@@ -5,7 +5,10 @@ use std::path::Path;
 use serde_json::Value;
 use weights::{Checkpoint, inverse_normal_cdf};
 
-use super::{AudioConfig, Config, LayerType, TextConfig, VisionConfig, default_layer_types, preprocessor_config};
+use super::{
+    AudioConfig, Config, LayerType, TextConfig, VisionConfig, default_layer_types,
+    preprocessor_config,
+};
 use crate::error::{Error, Result};
 
 pub(super) fn config(file: &Path, root: &Value, checkpoint: &Checkpoint) -> Result<Config> {

@@ -29,24 +29,37 @@ fn decode_any(bytes: &[u8], format: ImageFormat) -> Result<RgbImage, InputError>
     limits.max_alloc = Some(MAX_BYTES);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(|error| explain(error, (0, 0)))?;
+    let mut decoder = reader
+        .into_decoder()
+        .map_err(|error| explain(error, (0, 0)))?;
     let (width, height) = decoder.dimensions();
     check_size(width, height, decoder.total_bytes())?;
-    let orientation = decoder.orientation().map_err(|error| explain(error, (width, height)))?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(|error| explain(error, (width, height)))?;
+    let orientation = decoder
+        .orientation()
+        .map_err(|error| explain(error, (width, height)))?;
+    let mut picture =
+        DynamicImage::from_decoder(decoder).map_err(|error| explain(error, (width, height)))?;
     picture.apply_orientation(orientation);
     to_rgb(picture)
 }
 
 fn check_size(width: u32, height: u32, bytes: u64) -> Result<(), InputError> {
     if width > MAX_SIDE || height > MAX_SIDE {
-        return Err(InputError::PictureTooWide { width, height, max: MAX_SIDE });
+        return Err(InputError::PictureTooWide {
+            width,
+            height,
+            max: MAX_SIDE,
+        });
     }
     if width == 0 || height == 0 {
         return Err(InputError::PictureDamaged("it has no pixels".into()));
     }
     if bytes > MAX_BYTES {
-        return Err(InputError::PictureTooLarge { width, height, max_mib: MAX_BYTES >> 20 });
+        return Err(InputError::PictureTooLarge {
+            width,
+            height,
+            max_mib: MAX_BYTES >> 20,
+        });
     }
     Ok(())
 }
@@ -58,16 +71,29 @@ fn to_rgb(picture: DynamicImage) -> Result<RgbImage, InputError> {
     let high = |value: u16| (value >> 8) as u8;
     let data: Vec<u8> = match picture {
         DynamicImage::ImageRgb8(picture) => return Ok(picture),
-        DynamicImage::ImageRgba8(picture) => picture.pixels().flat_map(|p| [p[0], p[1], p[2]]).collect(),
+        DynamicImage::ImageRgba8(picture) => {
+            picture.pixels().flat_map(|p| [p[0], p[1], p[2]]).collect()
+        }
         DynamicImage::ImageLuma8(picture) => picture.pixels().flat_map(|p| [p[0]; 3]).collect(),
         DynamicImage::ImageLumaA8(picture) => picture.pixels().flat_map(|p| [p[0]; 3]).collect(),
-        DynamicImage::ImageLuma16(picture) => picture.pixels().flat_map(|p| [p[0].min(255) as u8; 3]).collect(),
-        DynamicImage::ImageLumaA16(picture) => picture.pixels().flat_map(|p| [high(p[0]); 3]).collect(),
-        DynamicImage::ImageRgb16(picture) => picture.pixels().flat_map(|p| p.0.map(high)).collect(),
-        DynamicImage::ImageRgba16(picture) => {
-            picture.pixels().flat_map(|p| [high(p[0]), high(p[1]), high(p[2])]).collect()
+        DynamicImage::ImageLuma16(picture) => picture
+            .pixels()
+            .flat_map(|p| [p[0].min(255) as u8; 3])
+            .collect(),
+        DynamicImage::ImageLumaA16(picture) => {
+            picture.pixels().flat_map(|p| [high(p[0]); 3]).collect()
         }
-        other => return Err(InputError::PictureUnsupported(format!("its pixels are {:?}", other.color()))),
+        DynamicImage::ImageRgb16(picture) => picture.pixels().flat_map(|p| p.0.map(high)).collect(),
+        DynamicImage::ImageRgba16(picture) => picture
+            .pixels()
+            .flat_map(|p| [high(p[0]), high(p[1]), high(p[2])])
+            .collect(),
+        other => {
+            return Err(InputError::PictureUnsupported(format!(
+                "its pixels are {:?}",
+                other.color()
+            )));
+        }
     };
     Ok(RgbImage::from_raw(width, height, data).expect("every pixel became three bytes"))
 }
@@ -76,14 +102,22 @@ fn to_rgb(picture: DynamicImage) -> Result<RgbImage, InputError> {
 fn decode_gif(bytes: &[u8]) -> Result<RgbImage, InputError> {
     let mut options = gif::DecodeOptions::new();
     options.set_color_output(gif::ColorOutput::Indexed);
-    options.set_memory_limit(gif::MemoryLimit::Bytes(NonZeroU64::new(MAX_BYTES).expect("the limit is not zero")));
+    options.set_memory_limit(gif::MemoryLimit::Bytes(
+        NonZeroU64::new(MAX_BYTES).expect("the limit is not zero"),
+    ));
     let mut decoder = options.read_info(Cursor::new(bytes)).map_err(explain_gif)?;
     let (screen_width, screen_height) = (u32::from(decoder.width()), u32::from(decoder.height()));
     let global = decoder.global_palette().map(<[u8]>::to_vec);
-    let frame = decoder.read_next_frame().map_err(explain_gif)?.ok_or(InputError::PictureCutShort)?;
+    let frame = decoder
+        .read_next_frame()
+        .map_err(explain_gif)?
+        .ok_or(InputError::PictureCutShort)?;
     let (left, top) = (u32::from(frame.left), u32::from(frame.top));
     let (frame_width, frame_height) = (u32::from(frame.width), u32::from(frame.height));
-    let (width, height) = (screen_width.max(left + frame_width), screen_height.max(top + frame_height));
+    let (width, height) = (
+        screen_width.max(left + frame_width),
+        screen_height.max(top + frame_height),
+    );
     check_size(width, height, u64::from(width) * u64::from(height) * 3)?;
 
     let palette = frame.palette.as_ref().or(global.as_ref());
@@ -91,7 +125,11 @@ fn decode_gif(bytes: &[u8]) -> Result<RgbImage, InputError> {
         None => image::Rgb([index; 3]),
         Some(palette) => {
             let start = usize::from(index) * 3;
-            image::Rgb(palette.get(start..start + 3).map_or([0; 3], |c| [c[0], c[1], c[2]]))
+            image::Rgb(
+                palette
+                    .get(start..start + 3)
+                    .map_or([0; 3], |c| [c[0], c[1], c[2]]),
+            )
         }
     };
     let mut picture = RgbImage::from_pixel(width, height, colour(frame.transparent.unwrap_or(0)));
@@ -114,7 +152,9 @@ fn jpeg_is_whole(bytes: &[u8]) -> bool {
             (0xFF, 0xFF) => pos += 1,
             // Any other marker starts a segment with a length; thumbnails with their own end hide in there.
             (0xFF, _) => match bytes.get(pos + 2..pos + 4) {
-                Some(&[high, low]) => pos += 2 + usize::from(u16::from_be_bytes([high, low])).max(2),
+                Some(&[high, low]) => {
+                    pos += 2 + usize::from(u16::from_be_bytes([high, low])).max(2)
+                }
                 _ => return false,
             },
             _ => pos += 1,
@@ -126,11 +166,23 @@ fn jpeg_is_whole(bytes: &[u8]) -> bool {
 fn explain(error: ImageError, (width, height): (u32, u32)) -> InputError {
     match error {
         ImageError::Limits(limit) => match limit.kind() {
-            LimitErrorKind::DimensionError => InputError::PictureTooWide { width, height, max: MAX_SIDE },
-            _ => InputError::PictureTooLarge { width, height, max_mib: MAX_BYTES >> 20 },
+            LimitErrorKind::DimensionError => InputError::PictureTooWide {
+                width,
+                height,
+                max: MAX_SIDE,
+            },
+            _ => InputError::PictureTooLarge {
+                width,
+                height,
+                max_mib: MAX_BYTES >> 20,
+            },
         },
-        ImageError::Unsupported(what) => InputError::PictureUnsupported(lower_first(&what.to_string())),
-        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => InputError::PictureCutShort,
+        ImageError::Unsupported(what) => {
+            InputError::PictureUnsupported(lower_first(&what.to_string()))
+        }
+        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            InputError::PictureCutShort
+        }
         other => InputError::PictureDamaged(lower_first(&other.to_string())),
     }
 }
@@ -147,7 +199,9 @@ fn explain_gif(error: gif::DecodingError) -> InputError {
 /// Other libraries' sentences start with a capital and end with a full stop; ours do not.
 fn lower_first(sentence: &str) -> String {
     let mut chars = sentence.trim_end_matches('.').chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+    chars.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(chars).collect()
+    })
 }
 
 #[cfg(test)]
@@ -168,10 +222,24 @@ mod tests {
                 }
             };
             let shape = goldens.shape(&format!("{name}.rgb"));
-            assert_eq!([picture.height() as usize, picture.width() as usize, 3], shape[..], "{name}");
+            assert_eq!(
+                [picture.height() as usize, picture.width() as usize, 3],
+                shape[..],
+                "{name}"
+            );
             let expected = goldens.bytes(&format!("{name}.rgb"));
-            let worst = picture.as_raw().iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
-            let tolerance = if name.ends_with("_jpeg") || name == "lossy_webp" { 4 } else { 0 };
+            let worst = picture
+                .as_raw()
+                .iter()
+                .zip(&expected)
+                .map(|(a, b)| a.abs_diff(*b))
+                .max()
+                .unwrap();
+            let tolerance = if name.ends_with("_jpeg") || name == "lossy_webp" {
+                4
+            } else {
+                0
+            };
             if worst > tolerance {
                 wrong.push(format!("{name} differs by {worst}"));
             }
@@ -190,13 +258,23 @@ mod tests {
             let whole = decode_picture(&file).unwrap();
             for len in 0..file.len() {
                 match decode_picture(&file[..len]) {
-                    Ok(picture) => assert!(picture == whole, "{name} cut to {len} of {} bytes", file.len()),
+                    Ok(picture) => assert!(
+                        picture == whole,
+                        "{name} cut to {len} of {} bytes",
+                        file.len()
+                    ),
                     Err(error) => assert!(!error.to_string().is_empty()),
                 }
             }
             if name.ends_with("_jpeg") || name.ends_with("_png") {
                 let error = decode_picture(&file[..file.len() / 2]).unwrap_err();
-                assert!(matches!(error, InputError::PictureCutShort | InputError::PictureDamaged(_)), "{name}: {error}");
+                assert!(
+                    matches!(
+                        error,
+                        InputError::PictureCutShort | InputError::PictureDamaged(_)
+                    ),
+                    "{name}: {error}"
+                );
             }
         }
     }
@@ -226,8 +304,14 @@ mod tests {
             png[29..33].copy_from_slice(&checksum.to_be_bytes());
             decode_picture(&png).unwrap_err().to_string()
         };
-        assert_eq!(claim(20_000, 20_000), "the picture is 20000 x 20000 pixels; at most 16384 a side can be read");
-        assert_eq!(claim(100_000, 100_000), "the picture is 100000 x 100000 pixels; at most 16384 a side can be read");
+        assert_eq!(
+            claim(20_000, 20_000),
+            "the picture is 20000 x 20000 pixels; at most 16384 a side can be read"
+        );
+        assert_eq!(
+            claim(100_000, 100_000),
+            "the picture is 100000 x 100000 pixels; at most 16384 a side can be read"
+        );
         assert_eq!(
             claim(16_384, 16_384),
             "the picture is 16384 x 16384 pixels and needs more than 512 MiB of memory"
@@ -236,14 +320,23 @@ mod tests {
 
     #[test]
     fn not_a_picture_is_a_sentence() {
-        for bytes in [&b""[..], b"hello", b"RIFF\x10\0\0\0WAVEfmt ", b"<svg></svg>", b"GIF89a", b"\xFF\xD8\xFF"] {
+        for bytes in [
+            &b""[..],
+            b"hello",
+            b"RIFF\x10\0\0\0WAVEfmt ",
+            b"<svg></svg>",
+            b"GIF89a",
+            b"\xFF\xD8\xFF",
+        ] {
             assert!(!decode_picture(bytes).unwrap_err().to_string().is_empty());
         }
     }
 
     fn crc32(bytes: &[u8]) -> u32 {
         !bytes.iter().fold(!0u32, |crc, byte| {
-            (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+                (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
+            })
         })
     }
 }

@@ -17,7 +17,11 @@ pub(super) fn resize(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
 
     // [old_height, new_width, 3]
     let mut narrow = vec![0u8; old_height * new_width * 3];
-    for (source, target) in picture.as_raw().chunks_exact(old_width * 3).zip(narrow.chunks_exact_mut(new_width * 3)) {
+    for (source, target) in picture
+        .as_raw()
+        .chunks_exact(old_width * 3)
+        .zip(narrow.chunks_exact_mut(new_width * 3))
+    {
         for ((taps, weights), pixel) in columns.iter().zip(target.as_chunks_mut::<3>().0) {
             let mut sums = [columns.half(); 3];
             for (source, weight) in source.as_chunks::<3>().0[taps].iter().zip(weights) {
@@ -71,9 +75,18 @@ impl Pass {
         }
         let largest = exact.iter().copied().fold(0.0, f64::max);
         let fits = |precision: u32| (0.5 + largest * f64::from(1 << precision)) < 32768.0;
-        let precision = (0..22).find(|&precision| !fits(precision + 1)).unwrap_or(22);
-        let weights = exact.iter().map(|weight| (weight * f64::from(1 << precision) + 0.5) as i16).collect();
-        Self { taps, weights, precision }
+        let precision = (0..22)
+            .find(|&precision| !fits(precision + 1))
+            .unwrap_or(22);
+        let weights = exact
+            .iter()
+            .map(|weight| (weight * f64::from(1 << precision) + 0.5) as i16)
+            .collect();
+        Self {
+            taps,
+            weights,
+            precision,
+        }
     }
 
     fn iter(&self) -> impl Iterator<Item = (Range<usize>, &[i16])> {

@@ -18,6 +18,8 @@ pub struct GgufVocab {
     pub tokens: Vec<String>,
     pub scores: Vec<f32>,
     pub types: Vec<i32>,
+    /// Pairs `left right`, the first to merge first. Gemma's files have none, because theirs follow from the scores.
+    pub merges: Option<Vec<String>>,
     /// Gemma has none; a file without the key means `false`.
     pub add_space_prefix: bool,
     pub bos: Option<u32>,
@@ -54,9 +56,14 @@ impl Tokenizer {
         let mut special_ids = HashSet::new();
         let mut forgotten = Vec::new();
         for (id, token) in inner.get_added_tokens_decoder() {
-            if (token.special || ALWAYS_SPECIAL.contains(&token.content.as_str())) && !token.content.is_empty() {
+            if (token.special || ALWAYS_SPECIAL.contains(&token.content.as_str()))
+                && !token.content.is_empty()
+            {
                 if token.lstrip || token.rstrip || token.single_word {
-                    return Err(unusable(format!("the special token {:?} takes in what surrounds it", token.content)));
+                    return Err(unusable(format!(
+                        "the special token {:?} takes in what surrounds it",
+                        token.content
+                    )));
                 }
                 special_ids.insert(id);
                 if !token.special {
@@ -72,14 +79,27 @@ impl Tokenizer {
 
     /// Builds the tokenizer that Hugging Face's converter makes of a SentencePiece model.
     pub fn from_gguf(vocab: GgufVocab) -> Result<Self, InputError> {
-        let GgufVocab { mut tokens, scores, types, add_space_prefix, bos, unk, .. } = vocab;
+        let GgufVocab {
+            mut tokens,
+            scores,
+            types,
+            merges: given,
+            add_space_prefix,
+            bos,
+            unk,
+            ..
+        } = vocab;
         let n_tokens = tokens.len();
         if scores.len() != n_tokens || types.len() != n_tokens {
             let (n_scores, n_types) = (scores.len(), types.len());
-            return Err(unusable(format!("{n_tokens} tokens have {n_scores} scores and {n_types} types")));
+            return Err(unusable(format!(
+                "{n_tokens} tokens have {n_scores} scores and {n_types} types"
+            )));
         }
         if add_space_prefix {
-            return Err(unusable("it puts a space in front of every text, which Gemma's does not"));
+            return Err(unusable(
+                "it puts a space in front of every text, which Gemma's does not",
+            ));
         }
         for (token, kind) in tokens.iter_mut().zip(&types) {
             // llama.cpp's converter writes these the way the user sees them.
@@ -93,25 +113,55 @@ impl Tokenizer {
                 || types[id] == USER_DEFINED && ALWAYS_SPECIAL.contains(&tokens[id].as_str())
                 || types[id] == UNKNOWN
         };
-        let special_ids: HashSet<u32> = (0..n_tokens).filter(|id| is_special(*id)).map(|id| id as u32).collect();
-        let unk = unk.map_or_else(|| types.iter().position(|kind| *kind == UNKNOWN), |id| Some(id as usize));
-        let merges = merges(&tokens, &scores, &types, &special_ids);
+        let special_ids: HashSet<u32> = (0..n_tokens)
+            .filter(|id| is_special(*id))
+            .map(|id| id as u32)
+            .collect();
+        let unk = unk.map_or_else(
+            || types.iter().position(|kind| *kind == UNKNOWN),
+            |id| Some(id as usize),
+        );
+        let merges = match given {
+            Some(given) => given
+                .iter()
+                .map(|pair| match pair.split_once(' ') {
+                    Some((left, right)) => Ok((left.to_string(), right.to_string())),
+                    None => Err(unusable(format!("its merge {pair:?} is not two pieces"))),
+                })
+                .collect::<Result<_, _>>()?,
+            None => merges(&tokens, &scores, &types, &special_ids),
+        };
         let added: Vec<AddedToken> = (0..n_tokens)
             .filter(|id| types[*id] == USER_DEFINED || special_ids.contains(&(*id as u32)))
-            .map(|id| AddedToken::from(tokens[id].clone(), special_ids.contains(&(id as u32))).normalized(false))
+            .map(|id| {
+                AddedToken::from(tokens[id].clone(), special_ids.contains(&(id as u32)))
+                    .normalized(false)
+            })
             .collect();
 
         let ids: Vocab = tokens.iter().cloned().zip(0..).collect();
-        let mut model = BPE::builder().vocab_and_merges(ids, merges).fuse_unk(true).byte_fallback(true);
+        let mut model = BPE::builder()
+            .vocab_and_merges(ids, merges)
+            .fuse_unk(true)
+            .byte_fallback(true);
         let unk = unk.filter(|id| *id < n_tokens);
         if let Some(unk) = unk {
             model = model.unk_token(tokens[unk].clone());
         }
         let mut inner = Inner::new(model.build().map_err(unusable)?);
-        inner.with_normalizer(Some(Replace::new(" ", "▁").map_err(unusable)?)).map_err(unusable)?;
+        inner
+            .with_normalizer(Some(Replace::new(" ", "▁").map_err(unusable)?))
+            .map_err(unusable)?;
         inner.add_tokens(added).map_err(unusable)?;
-        let bos = bos.filter(|id| (*id as usize) < n_tokens).or_else(|| inner.token_to_id("<bos>"));
-        Self::assemble(inner, tokens.into_iter().zip(0..).collect(), &special_ids, bos)
+        let bos = bos
+            .filter(|id| (*id as usize) < n_tokens)
+            .or_else(|| inner.token_to_id("<bos>"));
+        Self::assemble(
+            inner,
+            tokens.into_iter().zip(0..).collect(),
+            &special_ids,
+            bos,
+        )
     }
 
     fn assemble(
@@ -123,10 +173,17 @@ impl Tokenizer {
         inner.set_encode_special_tokens(true);
         let bytes: HashMap<&str, u8> = BYTE_NAMES.iter().map(String::as_str).zip(0..=255).collect();
         let unk = match inner.get_model() {
-            ModelWrapper::BPE(model) => model.unk_token.as_ref().and_then(|unk| inner.token_to_id(unk)),
+            ModelWrapper::BPE(model) => model
+                .unk_token
+                .as_ref()
+                .and_then(|unk| inner.token_to_id(unk)),
             _ => None,
         };
-        let size = vocab.iter().map(|(_, id)| *id as usize + 1).max().unwrap_or(0);
+        let size = vocab
+            .iter()
+            .map(|(_, id)| *id as usize + 1)
+            .max()
+            .unwrap_or(0);
         if size > 1 << 24 {
             return Err(unusable(format!("its largest token id is {}", size - 1)));
         }
@@ -139,7 +196,8 @@ impl Tokenizer {
             };
         }
 
-        let (mut patterns, mut special_ids, mut special_starts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut patterns, mut special_ids, mut special_starts) =
+            (Vec::new(), Vec::new(), Vec::new());
         for (piece, id) in pieces.iter().zip(0..) {
             if let Piece::Special(piece) = piece {
                 patterns.push(piece.as_str());
@@ -149,9 +207,19 @@ impl Tokenizer {
         }
         special_starts.sort_unstable();
         special_starts.dedup();
-        let specials =
-            AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&patterns).map_err(unusable)?;
-        Ok(Self { inner, pieces, specials, special_ids, special_starts, bos, unk })
+        let specials = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(&patterns)
+            .map_err(unusable)?;
+        Ok(Self {
+            inner,
+            pieces,
+            specials,
+            special_ids,
+            special_starts,
+            bos,
+            unk,
+        })
     }
 }
 
@@ -160,8 +228,13 @@ fn check_parts(inner: &Inner) -> Result<(), InputError> {
     let ModelWrapper::BPE(model) = inner.get_model() else {
         return Err(unusable("its model is not BPE"));
     };
-    if !model.byte_fallback || model.ignore_merges || model.dropout.is_some_and(|dropout| dropout > 0.0) {
-        return Err(unusable("its BPE model has no byte fallback, ignores merges or drops them"));
+    if !model.byte_fallback
+        || model.ignore_merges
+        || model.dropout.is_some_and(|dropout| dropout > 0.0)
+    {
+        return Err(unusable(
+            "its BPE model has no byte fallback, ignores merges or drops them",
+        ));
     }
     let normalizer = serde_json::to_value(inner.get_normalizer()).map_err(unusable)?;
     let space = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
@@ -170,7 +243,8 @@ fn check_parts(inner: &Inner) -> Result<(), InputError> {
     }
     let decoder = serde_json::to_value(inner.get_decoder()).map_err(unusable)?;
     let back = json!({"type": "Replace", "pattern": {"String": "▁"}, "content": " "});
-    let expected = json!({"type": "Sequence", "decoders": [back, {"type": "ByteFallback"}, {"type": "Fuse"}]});
+    let expected =
+        json!({"type": "Sequence", "decoders": [back, {"type": "ByteFallback"}, {"type": "Fuse"}]});
     if decoder != expected {
         return Err(unusable(format!("its decoder is {decoder}")));
     }
@@ -182,13 +256,26 @@ fn check_parts(inner: &Inner) -> Result<(), InputError> {
 /// SentencePiece merges the pair whose result scores highest. Among equal scores the order is that of
 /// Hugging Face's converter: the longer left part first. User-defined pieces (runs of spaces and
 /// newlines) come before all others, whatever score the file gives them. No merge makes a special token.
-fn merges(tokens: &[String], scores: &[f32], types: &[i32], specials: &HashSet<u32>) -> Vec<(String, String)> {
-    let is_text = |id: usize| matches!(types[id], NORMAL | USER_DEFINED) && !specials.contains(&(id as u32));
-    let texts: HashSet<&str> = (0..tokens.len()).filter(|id| is_text(*id)).map(|id| tokens[id].as_str()).collect();
+fn merges(
+    tokens: &[String],
+    scores: &[f32],
+    types: &[i32],
+    specials: &HashSet<u32>,
+) -> Vec<(String, String)> {
+    let is_text =
+        |id: usize| matches!(types[id], NORMAL | USER_DEFINED) && !specials.contains(&(id as u32));
+    let texts: HashSet<&str> = (0..tokens.len())
+        .filter(|id| is_text(*id))
+        .map(|id| tokens[id].as_str())
+        .collect();
     let mut merges = Vec::new();
     for id in (0..tokens.len()).filter(|id| is_text(*id)) {
         let token = tokens[id].as_str();
-        let score = if types[id] == USER_DEFINED { f32::INFINITY } else { scores[id] };
+        let score = if types[id] == USER_DEFINED {
+            f32::INFINITY
+        } else {
+            scores[id]
+        };
         for (chars, (at, _)) in token.char_indices().enumerate().skip(1) {
             let (left, right) = token.split_at(at);
             if texts.contains(left) && texts.contains(right) {
@@ -198,7 +285,10 @@ fn merges(tokens: &[String], scores: &[f32], types: &[i32], specials: &HashSet<u
     }
     let rank = |merge: &(f32, usize, usize, &str, &str)| (merge.1, merge.4.chars().count());
     merges.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| rank(b).cmp(&rank(a))));
-    merges.into_iter().map(|(_, _, _, left, right)| (left.to_string(), right.to_string())).collect()
+    merges
+        .into_iter()
+        .map(|(_, _, _, left, right)| (left.to_string(), right.to_string()))
+        .collect()
 }
 
 fn unusable(reason: impl ToString) -> InputError {

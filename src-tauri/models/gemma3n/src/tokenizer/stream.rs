@@ -13,7 +13,10 @@ pub struct TextStream {
 
 impl TextStream {
     pub fn new(skip_special: bool) -> Self {
-        Self { pending: Vec::new(), skip_special }
+        Self {
+            pending: Vec::new(),
+            skip_special,
+        }
     }
 
     /// Takes the next token, and gives the text that is certain now. Ids without a piece give none.
