@@ -1,1 +1,21 @@
 //! Conversations with a resident model.
+//!
+//! A [`Package`] is a model with all that turns text, pictures and sound into its input and its
+//! output into text. An [`Engine`] is the thread that owns one and answers in turn.
+
+mod conversation;
+mod error;
+mod generation;
+mod inspect;
+mod package;
+mod sampler;
+mod score;
+mod thread;
+
+pub use conversation::{DoneReason, Event, Part, Report, Turn};
+pub use error::Error;
+pub use generation::{Generation, Overrides};
+pub use inspect::{Inspection, SubmodelFacts, inspect};
+pub use package::{OpenOptions, Package};
+pub use score::{ScoredToken, score};
+pub use thread::{Answer, Engine};

@@ -1,18 +1,45 @@
-//! Gemma 3n: text, vision and audio.
+//! Gemma 3n: text, vision and audio, exact against the reference implementation.
+//!
+//! A [`Model`] is shared and read-only. A conversation owns a [`KvCache`]. A forward pass is a
+//! [`Model::step`] of new tokens; which [`Submodel`] runs is a property of the cache.
 
+mod audio;
+mod cache;
 mod chat_template;
+mod config;
+mod conv;
+mod device;
+mod embedder;
+mod error;
 mod image;
 mod input_error;
+mod linear;
+mod loader;
 mod mel;
+mod model;
+mod norm;
 mod prompt;
 mod settings;
+mod submodel;
 #[cfg(test)]
 mod testing;
+mod text;
 mod tokenizer;
+mod vision;
 
 pub use self::image::{ImageProcessor, Pixels, decode_picture};
+pub use audio::Heard;
+pub use cache::KvCache;
 pub use chat_template::ChatTemplate;
+pub use config::{AudioConfig, Config, LayerType, TextConfig, VisionConfig, preprocessor_config};
+pub use conv::Map;
+pub use device::best_device;
+pub use error::Error;
 pub use input_error::InputError;
+pub use loader::{Compute, OnProgress};
 pub use mel::{LogMel, MelConfig, MelFeatures};
+pub use model::{MediaKind, Model, Options, Prompt, SoftTokens, Step, Tokens};
 pub use prompt::{MediaTokens, Message, Part, PromptBuilder, Rendered, Role};
+pub use submodel::Submodel;
+pub use text::Wanted;
 pub use tokenizer::{GgufVocab, TextStream, Tokenizer};

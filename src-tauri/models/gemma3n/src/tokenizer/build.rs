@@ -18,6 +18,8 @@ pub struct GgufVocab {
     pub tokens: Vec<String>,
     pub scores: Vec<f32>,
     pub types: Vec<i32>,
+    /// Pairs `left right`, the first to merge first. Gemma's files have none, because theirs follow from the scores.
+    pub merges: Option<Vec<String>>,
     /// Gemma has none; a file without the key means `false`.
     pub add_space_prefix: bool,
     pub bos: Option<u32>,
@@ -81,6 +83,7 @@ impl Tokenizer {
             mut tokens,
             scores,
             types,
+            merges: given,
             add_space_prefix,
             bos,
             unk,
@@ -118,7 +121,16 @@ impl Tokenizer {
             || types.iter().position(|kind| *kind == UNKNOWN),
             |id| Some(id as usize),
         );
-        let merges = merges(&tokens, &scores, &types, &special_ids);
+        let merges = match given {
+            Some(given) => given
+                .iter()
+                .map(|pair| match pair.split_once(' ') {
+                    Some((left, right)) => Ok((left.to_string(), right.to_string())),
+                    None => Err(unusable(format!("its merge {pair:?} is not two pieces"))),
+                })
+                .collect::<Result<_, _>>()?,
+            None => merges(&tokens, &scores, &types, &special_ids),
+        };
         let added: Vec<AddedToken> = (0..n_tokens)
             .filter(|id| types[*id] == USER_DEFINED || special_ids.contains(&(*id as u32)))
             .map(|id| {

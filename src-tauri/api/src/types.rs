@@ -1,0 +1,239 @@
+//! The requests and replies, the only types of the project that become JSON.
+//!
+//! `ui/src/lib/ipc/bindings.ts` is generated from them by `cargo xtask bindings`, and `sotto-cli --json` prints
+//! [`ChatEvent`] one per line.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use specta::Type;
+
+/// How the bindings see a float.
+///
+/// specta writes floats as `number | null`, because NaN becomes `null` in JSON.
+/// Every float below is finite, and a 32-bit integer is written as plain `number`.
+type Number = u32;
+
+/// What the one model of this process is doing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum ModelState {
+    None,
+    Opening {
+        path: String,
+        /// What is being done, to be read by the user: "reading weights".
+        stage: String,
+        /// 0 to 100.
+        #[specta(type = Number)]
+        percent: f32,
+    },
+    Ready(ModelSummary),
+    Failed(ApiError),
+}
+
+/// An open model, in numbers that were read from its files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+pub struct ModelSummary {
+    pub name: String,
+    pub path: String,
+    /// "safetensors, bf16" or "GGUF, Q4_0".
+    pub format: String,
+    /// "E2B", "E4B", or what was made between them.
+    pub submodel: String,
+    pub layers: u32,
+    /// All weights of the files. A float, since it does not fit 32 bits and 64-bit integers do not survive JavaScript.
+    #[specta(type = Number)]
+    pub parameters: f64,
+    /// Weights without per-layer embeddings and towers: what must be resident to chat.
+    #[specta(type = Number)]
+    pub effective_parameters: f64,
+    /// Longest conversation in tokens.
+    pub context: u32,
+    pub vision: bool,
+    pub audio: bool,
+    /// Size of the files.
+    #[specta(type = Number)]
+    pub bytes: f64,
+    /// One sentence that the user should know about this model, such as "random weights, made for tests".
+    pub notice: Option<String>,
+}
+
+/// How far opening a model has come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+pub struct OpenProgress {
+    pub stage: String,
+    /// 0 to 100.
+    #[specta(type = Number)]
+    pub percent: f32,
+}
+
+/// One turn of the user.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+pub struct Ask {
+    /// An id of the caller's choice.
+    /// The first ask with it starts a conversation; later ones continue it and bring the new turn alone.
+    pub conversation: String,
+    /// In the order in which the model shall see them.
+    pub parts: Vec<AskPart>,
+    pub options: AskOptions,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum AskPart {
+    Text { text: String },
+    Image { path: PathBuf },
+    Audio { path: PathBuf },
+}
+
+/// What is left out takes the model's own default.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Type)]
+pub struct AskOptions {
+    #[specta(optional)]
+    pub system: Option<String>,
+    #[specta(optional)]
+    pub submodel: Option<String>,
+    #[specta(optional, type = Option<Number>)]
+    pub temperature: Option<f32>,
+    #[specta(optional)]
+    pub top_k: Option<u32>,
+    #[specta(optional, type = Option<Number>)]
+    pub top_p: Option<f32>,
+    #[specta(optional, type = Option<Number>)]
+    pub min_p: Option<f32>,
+    #[specta(optional, type = Option<Number>)]
+    pub repetition_penalty: Option<f32>,
+    #[specta(optional)]
+    pub seed: Option<u32>,
+    #[specta(optional)]
+    pub max_tokens: Option<u32>,
+}
+
+/// An answer as it is written; the last event is `Done`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum ChatEvent {
+    Token {
+        id: u32,
+        /// What this token adds to the text; empty while a character is incomplete.
+        text: String,
+    },
+    Done {
+        reason: DoneReason,
+        prompt_tokens: u32,
+        completion_tokens: u32,
+        #[specta(type = Number)]
+        time_to_first_token_ms: f64,
+        #[specta(type = Number)]
+        prefill_tokens_per_second: f64,
+        #[specta(type = Number)]
+        decode_tokens_per_second: f64,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub enum DoneReason {
+    /// The model ended its turn.
+    Stop,
+    /// `max_tokens` was reached.
+    Length,
+    /// The receiver asked to stop.
+    Cancelled,
+    /// The conversation fills the context.
+    Context,
+}
+
+/// What went wrong, for the window to act on and for the user to read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct ApiError {
+    pub code: ErrorCode,
+    /// Whole sentences: what is wrong and, where something can be done, what to do.
+    pub message: String,
+}
+
+/// A code exists only if the window does something of its own for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    ModelMissing,
+    ModelBroken,
+    Unsupported,
+    InputUnreadable,
+    TooLong,
+    Busy,
+    OutOfMemory,
+    Cancelled,
+    Internal,
+}
+
+impl ApiError {
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> ApiError {
+        ApiError {
+            code,
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json, to_value};
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_the_line_that_the_cli_prints() {
+        let token = ChatEvent::Token {
+            id: 7,
+            text: "Hi".into(),
+        };
+        let line = serde_json::to_string(&token).expect("serialises");
+        assert_eq!(line, r#"{"event":"token","id":7,"text":"Hi"}"#);
+    }
+
+    #[test]
+    fn states_carry_their_fields_beside_the_tag() {
+        let failed = ModelState::Failed(ApiError::new(ErrorCode::ModelMissing, "No model."));
+        assert_eq!(
+            to_value(failed).expect("serialises"),
+            json!({"state": "failed", "code": "model_missing", "message": "No model."})
+        );
+        assert_eq!(
+            to_value(ModelState::None).expect("serialises"),
+            json!({"state": "none"})
+        );
+    }
+
+    #[test]
+    fn an_ask_may_leave_out_every_option() {
+        let ask = from_value::<Ask>(json!({
+            "conversation": "c1",
+            "parts": [{"type": "image", "path": "/a b.png"}, {"type": "text", "text": "What is it?"}],
+            "options": {"max_tokens": 5},
+        }))
+        .expect("parses");
+        assert_eq!(
+            ask.parts[0],
+            AskPart::Image {
+                path: "/a b.png".into()
+            }
+        );
+        assert_eq!(
+            ask.options,
+            AskOptions {
+                max_tokens: Some(5),
+                ..AskOptions::default()
+            }
+        );
+    }
+}

@@ -1,0 +1,71 @@
+//! Opening, watching and closing the model.
+
+use std::path::PathBuf;
+
+use api::{ApiError, ModelState, ModelSummary, OpenProgress};
+use tauri::State;
+use tauri::ipc::Channel;
+
+use super::blocking;
+use crate::Shell;
+
+/// One model at a time, so one key.
+const OPENING: &str = "model";
+
+#[tauri::command]
+#[specta::specta]
+pub fn model_state(shell: State<'_, Shell>) -> ModelState {
+    shell.api.model_state()
+}
+
+/// The model to open at start: that of the command line, else the one that was open last.
+#[tauri::command]
+#[specta::specta]
+pub fn start_model(shell: State<'_, Shell>) -> Option<PathBuf> {
+    shell
+        .model_argument
+        .clone()
+        .or_else(|| shell.settings.get().last_model)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub async fn open_model(
+    shell: State<'_, Shell>,
+    path: PathBuf,
+    progress: Channel<OpenProgress>,
+) -> Result<ModelSummary, ApiError> {
+    let api = shell.api.clone();
+    let ticket = shell.opening.start(OPENING);
+    let opened = path.clone();
+    let summary = blocking(move || {
+        api.open_model(&path, &mut |step| {
+            progress.send(step).is_ok() && ticket.goes_on()
+        })
+    })
+    .await?;
+    if let Err(e) = shell
+        .settings
+        .update(|settings| settings.last_model = Some(opened))
+    {
+        eprintln!("sotto: the model could not be remembered for the next start: {e}");
+    }
+    Ok(summary)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub fn cancel_open(shell: State<'_, Shell>) {
+    shell.opening.stop(OPENING);
+}
+
+#[tauri::command]
+#[specta::specta]
+pub async fn close_model(shell: State<'_, Shell>) -> Result<(), ApiError> {
+    let api = shell.api.clone();
+    blocking(move || {
+        api.close_model();
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,298 @@
+//! A model on disk, opened with everything that belongs to it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gemma3n::{
+    ChatTemplate, Compute, ImageProcessor, LogMel, MediaTokens, MelConfig, MelFeatures, Model,
+    Options, PromptBuilder, SoftTokens, Submodel, Tokenizer, best_device, preprocessor_config,
+};
+use image::RgbImage;
+use weights::{Checkpoint, Metadata};
+
+use crate::error::{Error, Result};
+use crate::generation::Generation;
+
+/// How to open a package.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    /// The projector of a GGUF model, if it does not lie beside it under the usual name.
+    pub projector: Option<PathBuf>,
+    /// `None`: what suits the file.
+    pub compute: Option<Compute>,
+}
+
+pub struct Package {
+    model: Model,
+    /// Absent in folders that hold weights only.
+    text: Option<TextSide>,
+    image_processor: Option<ImageProcessor>,
+    log_mel: Option<LogMel>,
+    generation: Generation,
+    submodels: Vec<Arc<Submodel>>,
+    notice: Option<String>,
+}
+
+struct TextSide {
+    tokenizer: Tokenizer,
+    prompts: PromptBuilder,
+}
+
+impl Package {
+    /// Opens a model. `on` hears the share that is done, 0 to 1; false stops.
+    pub fn open(
+        path: &Path,
+        options: &OpenOptions,
+        on: &mut dyn FnMut(f64) -> bool,
+    ) -> Result<Self> {
+        let checkpoint = Checkpoint::open_with_projector(path, options.projector.as_deref())?;
+        let checkpoint = Arc::new(checkpoint);
+        let (device, notice) = best_device();
+        let model_options = Options {
+            device,
+            compute: options.compute,
+        };
+        let total = Model::bytes_to_open(&checkpoint).max(1) as f64;
+        let mut progress = |bytes: u64| on((bytes as f64 / total).min(1.0));
+        let model = Model::open_with(Arc::clone(&checkpoint), &model_options, &mut progress)
+            .map_err(|error| match error {
+                gemma3n::Error::Cancelled => Error::Cancelled,
+                other => other.into(),
+            })?;
+        let config = model.config();
+
+        let tokenizer = read_tokenizer(&checkpoint)?;
+        if let Some(tokenizer) = &tokenizer {
+            let pieces = tokenizer.vocab_size();
+            let vocab_size = config.text.vocab_size;
+            if pieces > vocab_size || pieces < config.text_vocab_size() {
+                return Err(Error::TokenizerMismatch {
+                    file: match checkpoint.metadata() {
+                        Metadata::Json(_) => path.join("tokenizer.json").display().to_string(),
+                        Metadata::Gguf(_) => format!("the tokenizer of {}", path.display()),
+                    },
+                    pieces,
+                    vocab_size,
+                });
+            }
+        }
+        let generation = Generation::from_checkpoint(&checkpoint, tokenizer.as_ref())?;
+        let mut media = MediaTokens::default();
+        let settings = preprocessor_config(&checkpoint)?;
+        let mut image_processor = None;
+        if let Some(vision) = &config.vision {
+            media.image_soft_tokens = vision.soft_tokens_per_image;
+            image_processor = Some(match &settings {
+                Some(settings) => ImageProcessor::from_json(settings)?,
+                None => ImageProcessor::new(vision.image_size as u32, vision.image_size as u32),
+            });
+        }
+        let mut log_mel = None;
+        if let Some(audio) = &config.audio {
+            media.audio_soft_tokens = audio.soft_tokens_per_clip;
+            let mel = match &settings {
+                Some(settings) => MelConfig::from_json(settings)?,
+                None => MelConfig::default(),
+            };
+            log_mel = Some(LogMel::new(&mel));
+        }
+        let text = match tokenizer {
+            Some(tokenizer) => Some(TextSide {
+                tokenizer,
+                prompts: PromptBuilder::new(read_template(&checkpoint)?, media),
+            }),
+            None => None,
+        };
+        Ok(Self {
+            submodels: submodels(&checkpoint, model.config(), model.whole())?,
+            model,
+            text,
+            image_processor,
+            log_mel,
+            generation,
+            notice,
+        })
+    }
+
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    pub fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
+    /// What the user should know about how the model was opened.
+    pub fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
+    }
+
+    pub fn tokenizer(&self) -> Result<&Tokenizer> {
+        Ok(&self.text_side()?.tokenizer)
+    }
+
+    pub fn prompts(&self) -> Result<&PromptBuilder> {
+        Ok(&self.text_side()?.prompts)
+    }
+
+    fn text_side(&self) -> Result<&TextSide> {
+        self.text.as_ref().ok_or_else(|| Error::NoTokenizer {
+            path: self.model.checkpoint().path().display().to_string(),
+        })
+    }
+
+    /// The submodel of this name, or the one that is spelled out, or the whole model.
+    pub fn submodel(&self, name: Option<&str>) -> Result<Arc<Submodel>> {
+        let Some(name) = name else {
+            return Ok(Arc::clone(self.model.whole()));
+        };
+        if name.contains('=') {
+            let submodel = Submodel::explicit(name, &self.model.config().text)?;
+            return Ok(Arc::new(submodel));
+        }
+        let same = |known: &str| known.eq_ignore_ascii_case(name);
+        if same("full") {
+            return Ok(Arc::clone(self.model.whole()));
+        }
+        let found = self.submodels.iter().find(|s| same(s.name()));
+        found.cloned().ok_or_else(|| Error::UnknownSubmodel {
+            name: name.to_owned(),
+            known: self
+                .submodels
+                .iter()
+                .map(|s| s.name())
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
+    }
+
+    /// Every submodel that has a name in this package, the whole model among them.
+    pub fn submodels(&self) -> &[Arc<Submodel>] {
+        &self.submodels
+    }
+
+    pub fn encode_picture(&self, picture: &RgbImage) -> Result<SoftTokens> {
+        let Some(processor) = &self.image_processor else {
+            return Err(gemma3n::Error::MissingPart {
+                part: "vision",
+                input: "picture",
+            }
+            .into());
+        };
+        Ok(self.model.encode_image(&processor.process(picture))?)
+    }
+
+    /// Encodes 16 kHz mono samples.
+    pub fn encode_sound(&self, samples: &[f32]) -> Result<SoftTokens> {
+        let Some(log_mel) = &self.log_mel else {
+            return Err(gemma3n::Error::MissingPart {
+                part: "audio",
+                input: "sound",
+            }
+            .into());
+        };
+        let features: MelFeatures = log_mel.extract(samples)?;
+        Ok(self.model.encode_audio(&features)?)
+    }
+}
+
+fn read_tokenizer(checkpoint: &Checkpoint) -> Result<Option<Tokenizer>> {
+    let Metadata::Gguf(gguf) = checkpoint.metadata() else {
+        return match checkpoint.text_file("tokenizer.json")? {
+            Some(text) => Ok(Some(Tokenizer::from_json(&text)?)),
+            None => Ok(None),
+        };
+    };
+    let model = gguf.opt_string("tokenizer.ggml.model")?.unwrap_or("llama");
+    if model == "none" {
+        return Ok(None);
+    }
+    if model != "llama" {
+        return Err(Error::BrokenFile {
+            file: checkpoint.path().display().to_string(),
+            reason: format!(
+                "tokenizer.ggml.model is {model:?}; Gemma 3n has a SentencePiece tokenizer, \"llama\""
+            ),
+        });
+    }
+    let Some(tokens) = gguf.opt_string_array("tokenizer.ggml.tokens")? else {
+        return Ok(None);
+    };
+    let id = |name: &str| -> Result<Option<u32>> {
+        let id = gguf.opt_u64(&format!("tokenizer.ggml.{name}_token_id"))?;
+        Ok(id.and_then(|id| u32::try_from(id).ok()))
+    };
+    let tokenizer = Tokenizer::from_gguf(gemma3n::GgufVocab {
+        tokens: tokens.iter().map(str::to_owned).collect(),
+        scores: gguf.f32_array("tokenizer.ggml.scores")?,
+        types: gguf.i32_array("tokenizer.ggml.token_type")?,
+        merges: gguf
+            .opt_string_array("tokenizer.ggml.merges")?
+            .map(|merges| merges.iter().map(str::to_owned).collect()),
+        add_space_prefix: gguf
+            .opt_bool("tokenizer.ggml.add_space_prefix")?
+            .unwrap_or(false),
+        bos: id("bos")?,
+        eos: id("eos")?,
+        unk: id("unknown")?,
+        pad: id("padding")?,
+    })?;
+    Ok(Some(tokenizer))
+}
+
+fn read_template(checkpoint: &Checkpoint) -> Result<ChatTemplate> {
+    if let Metadata::Gguf(gguf) = checkpoint.metadata() {
+        return Ok(match gguf.opt_string("tokenizer.chat_template")? {
+            Some(source) => ChatTemplate::new(source)?,
+            None => ChatTemplate::default(),
+        });
+    }
+    if let Some(source) = checkpoint.text_file("chat_template.jinja")? {
+        return Ok(ChatTemplate::new(&source)?);
+    }
+    let Some(text) = checkpoint.text_file("tokenizer_config.json")? else {
+        return Ok(ChatTemplate::default());
+    };
+    let value = serde_json::from_str(&text).map_err(|e| Error::BrokenFile {
+        file: checkpoint
+            .path()
+            .join("tokenizer_config.json")
+            .display()
+            .to_string(),
+        reason: format!("it is not JSON: {e}"),
+    })?;
+    Ok(ChatTemplate::from_tokenizer_config(&value)?.unwrap_or_default())
+}
+
+/// The published slices, and those of a `matformer.json` in the model's folder or beside it.
+pub(crate) fn submodels(
+    checkpoint: &Checkpoint,
+    config: &gemma3n::Config,
+    whole: &Arc<Submodel>,
+) -> Result<Vec<Arc<Submodel>>> {
+    let path = checkpoint.path();
+    let own = [Some(path), path.parent()]
+        .into_iter()
+        .flatten()
+        .map(|folder| folder.join("matformer.json"))
+        .find(|file| file.is_file());
+    let mut submodels = Submodel::published(&config.text);
+    if let Some(file) = own {
+        let text = std::fs::read_to_string(&file).map_err(|e| Error::BrokenFile {
+            file: file.display().to_string(),
+            reason: e.to_string(),
+        })?;
+        // A table beside the folder may belong to a larger model than this one.
+        match Submodel::from_json(&text, &config.text) {
+            Ok(found) => submodels.extend(found),
+            Err(error) if file.parent() == Some(path) => return Err(error.into()),
+            Err(_) => {}
+        }
+    }
+    let mut submodels: Vec<Arc<Submodel>> = submodels.into_iter().map(Arc::new).collect();
+    if submodels.iter().all(|s| s.name() != whole.name()) {
+        submodels.push(Arc::clone(whole));
+    }
+    submodels.sort_by_key(|s| s.effective_parameters(&config.text));
+    Ok(submodels)
+}

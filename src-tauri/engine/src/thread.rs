@@ -1,0 +1,135 @@
+//! The thread that owns the model.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use crate::conversation::{Conversation, Event, Turn};
+use crate::error::{Error, Result};
+use crate::package::Package;
+
+/// A resident model. Requests wait in a queue and are answered one after the other.
+pub struct Engine {
+    package: Arc<Package>,
+    /// `None` only while the engine is being closed.
+    queue: Option<Sender<Request>>,
+    closing: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Request {
+    conversation: String,
+    turn: Turn,
+    events: Sender<Result<Event>>,
+}
+
+/// The events of one answer, as they come. Dropping it stops the answer at the next token.
+pub struct Answer {
+    events: Receiver<Result<Event>>,
+}
+
+impl Iterator for Answer {
+    type Item = Result<Event>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.events.recv().ok()
+    }
+}
+
+impl Engine {
+    pub fn new(package: Package) -> Self {
+        let package = Arc::new(package);
+        let (queue, requests) = channel();
+        let closing = Arc::new(AtomicBool::new(false));
+        let (owned, stop) = (Arc::clone(&package), Arc::clone(&closing));
+        let thread = std::thread::Builder::new()
+            .name("engine".into())
+            .spawn(move || run(&owned, &requests, &stop))
+            .expect("the system gives a thread");
+        Self {
+            package,
+            queue: Some(queue),
+            closing,
+            thread: Some(thread),
+        }
+    }
+
+    pub fn package(&self) -> &Package {
+        &self.package
+    }
+
+    /// Puts a turn of a conversation in the queue. The first turn of an unknown id begins one.
+    pub fn ask(&self, conversation: &str, turn: Turn) -> Answer {
+        let (events, answer) = channel();
+        let request = Request {
+            conversation: conversation.to_owned(),
+            turn,
+            events,
+        };
+        if let Some(queue) = &self.queue
+            && let Err(unsent) = queue.send(request)
+        {
+            // The receiver is in our hands, so this cannot fail.
+            let _ = unsent.0.events.send(Err(Error::Closed));
+        }
+        Answer { events: answer }
+    }
+}
+
+impl Drop for Engine {
+    /// Stops the answer in flight and waits for the thread, so that the memory is free afterwards.
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::Relaxed);
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.take() {
+            // Its panics are caught and reported per request; nothing is left to say here.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(package: &Package, requests: &Receiver<Request>, closing: &AtomicBool) {
+    let mut conversations: HashMap<String, Conversation> = HashMap::new();
+    while let Ok(request) = requests.recv() {
+        let Request {
+            conversation: id,
+            turn,
+            events,
+        } = request;
+        if closing.load(Ordering::Relaxed) {
+            let _ = events.send(Err(Error::Closed));
+            continue;
+        }
+        // Only the conversation at hand keeps its cache; the others are computed again when they go on.
+        for (other, conversation) in &mut conversations {
+            if *other != id {
+                conversation.put_down();
+            }
+        }
+        let conversation = conversations.entry(id).or_default();
+        let mut on = |event| !closing.load(Ordering::Relaxed) && events.send(Ok(event)).is_ok();
+        let answered = catch_unwind(AssertUnwindSafe(|| {
+            conversation.answer(package, &turn, &mut on)
+        }));
+        let failure = match answered {
+            Ok(Ok(_) | Err(Error::Cancelled)) => continue,
+            Ok(Err(error)) => error,
+            Err(panic) => {
+                conversation.put_down();
+                Error::Panicked(panic_message(panic.as_ref()))
+            }
+        };
+        // Nobody listens any more when the window was closed.
+        let _ = events.send(Err(failure));
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}

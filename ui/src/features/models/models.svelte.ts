@@ -1,0 +1,121 @@
+import { ApiFailure, type Client, type ModelState } from "../../lib/ipc/client";
+
+/** How often to look again while someone else opens the model, as after a reload of the page. */
+const WATCH_MS = 300;
+
+/** What the one model is doing, and the ways to change it. */
+export class ModelController {
+  #client: Client;
+  #onready: () => void;
+  #state = $state.raw<ModelState>({ state: "none" });
+  #failure = $state.raw<ApiFailure | null>(null);
+  #isCancelling = $state(false);
+  #opening: Promise<void> | null = null;
+
+  readonly ready = $derived(this.#state.state === "ready" ? this.#state : null);
+
+  /** `onready` is told of every model that has been opened. */
+  constructor(client: Client, onready: () => void = () => {}) {
+    this.#client = client;
+    this.#onready = onready;
+  }
+
+  get state(): ModelState {
+    return this.#state;
+  }
+
+  /** Why the last attempt came to nothing; the model that was open before may still be. */
+  get failure(): ApiFailure | null {
+    return this.#failure;
+  }
+
+  get isCancelling(): boolean {
+    return this.#isCancelling;
+  }
+
+  /** Shows what is going on already, or opens the model to start with. */
+  async start() {
+    try {
+      await this.#watch();
+      if (this.ready) this.#onready();
+      if (this.#state.state !== "none") return;
+      const path = await this.#client.startModel();
+      if (path !== null) await this.open(path);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  async chooseFolder() {
+    const path = await this.#client.pickFolder("Choose the folder of a Gemma 3n model");
+    if (path !== null) await this.open(path);
+  }
+
+  async chooseFile() {
+    const kinds = [{ name: "GGUF models", extensions: ["gguf"] }];
+    const [path] = await this.#client.pickFiles("Choose a GGUF file", kinds, false);
+    if (path !== undefined) await this.open(path);
+  }
+
+  /** Resolves when the model is open or has failed. A later call cancels an earlier one. */
+  async open(path: string) {
+    while (this.#opening) {
+      await this.cancel();
+      await this.#opening;
+    }
+    this.#opening = this.#open(path);
+    await this.#opening;
+    this.#opening = null;
+  }
+
+  async cancel() {
+    this.#isCancelling = true;
+    await this.#client.cancelOpen();
+  }
+
+  async close() {
+    await this.#client.closeModel();
+    this.#failure = null;
+    this.#state = await this.#client.modelState();
+  }
+
+  async #open(path: string) {
+    this.#failure = null;
+    this.#isCancelling = false;
+    this.#state = { state: "opening", path, stage: "", percent: 0 };
+    try {
+      const summary = await this.#client.openModel(path, (progress) => {
+        if (this.#state.state === "opening") this.#state = { state: "opening", path, ...progress };
+      });
+      this.#state = { state: "ready", ...summary };
+      this.#onready();
+    } catch (error) {
+      await this.#settle(ApiFailure.from(error));
+    } finally {
+      this.#isCancelling = false;
+    }
+  }
+
+  /** After a failure, asks what is left: the model that was open before may have stayed. */
+  async #settle(failure: ApiFailure) {
+    const left = await this.#client.modelState().catch(() => null);
+    if (left?.state === "ready") this.#state = left;
+    else this.#state = { state: "none" };
+    if (failure.code !== "cancelled") this.#fail(failure);
+  }
+
+  #fail(error: unknown) {
+    const failure = ApiFailure.from(error);
+    this.#failure = failure;
+    if (!this.ready) this.#state = { state: "failed", code: failure.code, message: failure.message };
+  }
+
+  async #watch() {
+    for (;;) {
+      this.#state = await this.#client.modelState();
+      if (this.#state.state === "failed") this.#fail(new ApiFailure(this.#state.code, this.#state.message));
+      if (this.#state.state !== "opening") return;
+      await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
+    }
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * A scripted stand-in for the Rust side: the tests set its fields, and a plain browser runs on its defaults.
+ */
+import { ApiFailure, type Ask, type ChatEvent, type Client, type DropEvent } from "./client";
+import type { DoneReason, ModelState, ModelSummary, OpenProgress } from "./client";
+
+export const exampleModel: ModelSummary = {
+  name: "Gemma 3n example",
+  path: "/models/gemma-3n-example",
+  format: "scripted",
+  submodel: "E2B",
+  layers: 30,
+  parameters: 5.44e9,
+  effective_parameters: 1.91e9,
+  context: 32_768,
+  vision: true,
+  audio: false,
+  bytes: 3.1e9,
+  notice: "This is the browser preview: answers are scripted.",
+};
+
+export class MockClient implements Client {
+  state: ModelState = { state: "none" };
+  start: string | null = null;
+  model = exampleModel;
+  /** Rejections to come, one for each next call. */
+  openFailures: ApiFailure[] = [];
+  askFailures: ApiFailure[] = [];
+  answer = ["This ", "answer ", "is ", "scripted."];
+  reason: DoneReason = "stop";
+  /** Pause before each step of opening and each token. */
+  delayMs = 0;
+  /** What the dialogs return. */
+  picked: string[] = [];
+
+  readonly opened: string[] = [];
+  readonly asked: Ask[] = [];
+  #cancelled = false;
+  #stopped = new Set<string>();
+  #files = new Set<(event: DropEvent) => void>();
+  #requests = new Set<(path: string) => void>();
+
+  modelState = async () => this.state;
+  startModel = async () => this.start;
+
+  async openModel(path: string, on: (progress: OpenProgress) => void): Promise<ModelSummary> {
+    this.opened.push(path);
+    this.#cancelled = false;
+    for (const percent of [0, 35, 70, 100]) {
+      on({ stage: "reading weights", percent });
+      this.state = { state: "opening", path, stage: "reading weights", percent };
+      await this.#pause();
+      if (this.#cancelled) {
+        this.state = { state: "none" };
+        throw new ApiFailure("cancelled", "Opening was cancelled.");
+      }
+    }
+    const failure = this.openFailures.shift();
+    if (failure) {
+      this.state = { state: "failed", code: failure.code, message: failure.message };
+      throw failure;
+    }
+    this.state = { state: "ready", ...this.model, path };
+    return { ...this.model, path };
+  }
+
+  async cancelOpen() {
+    this.#cancelled = true;
+  }
+
+  async closeModel() {
+    this.state = { state: "none" };
+  }
+
+  async ask(ask: Ask, on: (event: ChatEvent) => void) {
+    this.asked.push(ask);
+    const failure = this.askFailures.shift();
+    if (failure) throw failure;
+    this.#stopped.delete(ask.conversation);
+    let completion_tokens = 0;
+    let reason = this.reason;
+    for (const text of this.answer) {
+      await this.#pause();
+      if (this.#stopped.has(ask.conversation)) {
+        reason = "cancelled";
+        break;
+      }
+      on({ event: "token", id: completion_tokens++, text });
+    }
+    on({
+      event: "done",
+      reason,
+      prompt_tokens: 12,
+      completion_tokens,
+      time_to_first_token_ms: 180,
+      prefill_tokens_per_second: 66.7,
+      decode_tokens_per_second: 9.25,
+    });
+  }
+
+  async stop(conversation: string) {
+    this.#stopped.add(conversation);
+  }
+
+  pickFolder = async () => this.picked[0] ?? null;
+  pickFiles = async () => this.picked;
+
+  onFiles(on: (event: DropEvent) => void) {
+    this.#files.add(on);
+    return () => void this.#files.delete(on);
+  }
+
+  onOpenRequested(on: (path: string) => void) {
+    this.#requests.add(on);
+    return () => void this.#requests.delete(on);
+  }
+
+  /** Plays a drag over the window. */
+  files(event: DropEvent) {
+    for (const on of this.#files) on(event);
+  }
+
+  /** Plays a second start of Sotto. */
+  requestOpen(path: string) {
+    for (const on of this.#requests) on(path);
+  }
+
+  #pause() {
+    return new Promise<void>((resolve) => setTimeout(resolve, this.delayMs));
+  }
+}

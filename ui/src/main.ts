@@ -1,0 +1,20 @@
+import { mount } from "svelte";
+
+import "./app.css";
+import { tauriClient, type Client } from "./lib/ipc/client";
+import Main from "./views/Main.svelte";
+
+async function client(): Promise<Client> {
+  // `npm run dev` in a plain browser. The import falls out of the built UI.
+  if (import.meta.env.DEV && !("__TAURI_INTERNALS__" in window)) {
+    const { MockClient } = await import("./lib/ipc/mock");
+    const mock = new MockClient();
+    mock.delayMs = 150;
+    mock.picked = ["/models/gemma-3n-example"];
+    return mock;
+  }
+  return tauriClient;
+}
+
+const target = document.getElementById("app");
+if (target) mount(Main, { target, props: { client: await client() } });

@@ -1,0 +1,13 @@
+import { svelte } from "@sveltejs/vite-plugin-svelte";
+import { svelteTesting } from "@testing-library/svelte/vite";
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  plugins: [svelte(), svelteTesting()],
+  clearScreen: false,
+  // The address that tauri.conf.json knows.
+  server: { port: 1420, strictPort: true, fs: { allow: [".."] } }, // the logo is in ../assets
+  // A data: address would need a hole in the content security policy.
+  build: { target: ["es2022", "safari16"], assetsInlineLimit: 0 },
+  test: { environment: "happy-dom", include: ["src/**/*.test.ts"] },
+});
