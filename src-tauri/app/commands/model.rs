@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use api::{ApiError, ModelState, ModelSummary, OpenProgress};
+use api::{ApiError, ModelState, ModelSummary, OpenModel, OpenProgress};
 use tauri::State;
 use tauri::ipc::Channel;
 
@@ -38,8 +38,12 @@ pub async fn open_model(
     let api = shell.api.clone();
     let ticket = shell.opening.start(OPENING);
     let opened = path.clone();
+    let open = OpenModel {
+        path,
+        ..OpenModel::default()
+    };
     let summary = blocking(move || {
-        api.open_model(&path, &mut |step| {
+        api.open_model(&open, &mut |step| {
             progress.send(step).is_ok() && ticket.goes_on()
         })
     })
