@@ -37,11 +37,7 @@ impl Api {
     pub fn close_model(&self) {}
 
     /// Blocks until the answer has ended; `out` returns false to stop it.
-    pub fn ask(
-        &self,
-        _ask: Ask,
-        _out: &mut dyn FnMut(ChatEvent) -> bool,
-    ) -> Result<(), ApiError> {
+    pub fn ask(&self, _ask: Ask, _out: &mut dyn FnMut(ChatEvent) -> bool) -> Result<(), ApiError> {
         Err(ApiError::new(
             ErrorCode::ModelMissing,
             "No model is open. Choose one first.",

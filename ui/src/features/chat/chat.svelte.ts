@@ -178,11 +178,18 @@ export class ChatController {
 
   async #read(answer: Answer, text: string, attachments: readonly Attachment[]) {
     if (this.#answer !== answer) return; // left before it began
-    const ask = { conversation: this.#conversation, parts: partsOf(text, attachments), options: {} };
+    const conversation = this.#conversation;
+    const ask = { conversation, parts: partsOf(text, attachments), options: {} };
+    let isStopHeard = false;
     try {
       await this.#client.ask(ask, (event) => {
         if (event.event === "token") answer.text += event.text;
         else answer.done = event;
+        // A stop that came before the ask had begun found nothing to stop.
+        if (event.event === "token" && this.#answer === answer && this.#isStopping && !isStopHeard) {
+          isStopHeard = true;
+          void this.#client.stop(conversation);
+        }
       });
     } catch (error) {
       answer.failure = ApiFailure.from(error);
