@@ -14,8 +14,9 @@ const OPENING: &str = "model";
 
 #[tauri::command]
 #[specta::specta]
-pub fn model_state(shell: State<'_, Shell>) -> ModelState {
-    shell.api.model_state()
+pub async fn model_state(shell: State<'_, Shell>) -> Result<ModelState, ApiError> {
+    let api = shell.api.clone();
+    blocking(move || Ok(api.model_state())).await
 }
 
 /// The model to open at start: that of the command line, else the one that was open last.
