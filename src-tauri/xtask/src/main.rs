@@ -101,6 +101,8 @@ fn deny() -> Outcome {
         ];
         step("cargo", &install, ".")?;
     }
+    // The licences of crates that only other systems build, too; cargo-deny itself stays offline.
+    step("cargo", &["fetch", "--locked", "--quiet"], ".")?;
     let mut checks = vec!["--offline", "check", "licenses", "bans", "sources"];
     if advisory_database_is_here() {
         checks.push("advisories");

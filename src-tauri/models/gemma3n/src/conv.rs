@@ -310,22 +310,11 @@ fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::worst;
     use candle_core::{D, Device};
 
     fn random(shape: (usize, usize)) -> Tensor {
         Tensor::randn(0f32, 1., shape, &Device::Cpu).unwrap()
-    }
-
-    fn worst(a: &Tensor, b: &Tensor) -> f32 {
-        assert_eq!(a.dims(), b.dims());
-        let difference = (a - b).unwrap().abs().unwrap();
-        difference
-            .flatten_all()
-            .unwrap()
-            .max(0)
-            .unwrap()
-            .to_scalar()
-            .unwrap()
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod submodel;
 mod testing;
 mod text;
 mod tokenizer;
+mod tokens;
 mod vision;
 
 pub use self::image::{ImageProcessor, Pixels, decode_picture};
@@ -38,8 +39,9 @@ pub use error::Error;
 pub use input_error::InputError;
 pub use loader::{Compute, OnProgress};
 pub use mel::{LogMel, MelConfig, MelFeatures};
-pub use model::{MediaKind, Model, Options, Prompt, SoftTokens, Step, Tokens};
+pub use model::{Model, Options};
 pub use prompt::{MediaTokens, Message, Part, PromptBuilder, Rendered, Role};
 pub use submodel::Submodel;
 pub use text::Wanted;
 pub use tokenizer::{GgufVocab, TextStream, Tokenizer};
+pub use tokens::{MediaKind, Prompt, SoftTokens, Step, Tokens};

@@ -239,23 +239,13 @@ fn dot(x: &[f32], w: &[bf16]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::worst;
     use candle_core::Device;
 
     /// The plain product in f32 of the same numbers.
     fn reference(x: &Tensor, weight: &Tensor) -> Tensor {
         let weight = weight.to_dtype(DType::F32).unwrap();
         x.matmul(&weight.t().unwrap()).unwrap()
-    }
-
-    fn worst(a: &Tensor, b: &Tensor) -> f32 {
-        let difference = (a - b).unwrap().abs().unwrap();
-        difference
-            .flatten_all()
-            .unwrap()
-            .max(0)
-            .unwrap()
-            .to_scalar()
-            .unwrap()
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! An open model: the text decoder in memory, the towers when they are needed, tables in the file.
 
-use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Device, Tensor};
@@ -14,7 +13,8 @@ use crate::embedder::{Embedder, EmbedderShape, to_host};
 use crate::error::{Error, Result};
 use crate::loader::{Compute, Loader, OnProgress, read_row};
 use crate::submodel::Submodel;
-use crate::text::{SequenceRows, TextModel, Wanted};
+use crate::text::{SequenceRows, TextModel};
+use crate::tokens::{MediaKind, Prompt, SoftTokens, Step, Tokens};
 use crate::vision::VisionTower;
 use crate::{MelFeatures, Pixels};
 
@@ -48,107 +48,6 @@ pub struct Model {
     embed_audio: Option<Embedder>,
     vision: Mutex<Option<Arc<VisionTower>>>,
     audio: Mutex<Option<Arc<AudioTower>>>,
-}
-
-/// What media a run of soft tokens came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MediaKind {
-    Image,
-    Audio,
-}
-
-/// A picture or a clip as the text model takes it in: one row for each of its positions.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SoftTokens {
-    kind: MediaKind,
-    rows: Vec<f32>,
-}
-
-impl SoftTokens {
-    pub fn kind(&self) -> MediaKind {
-        self.kind
-    }
-
-    /// `[positions, hidden]`, row after row.
-    pub fn rows(&self) -> &[f32] {
-        &self.rows
-    }
-}
-
-/// Token ids, and rows for those that stand for pictures and sound.
-#[derive(Clone, Debug, Default)]
-pub struct Prompt {
-    ids: Vec<u32>,
-    /// Positions of soft tokens, ascending.
-    places: Vec<usize>,
-    /// One row for each place.
-    rows: Vec<f32>,
-}
-
-impl Prompt {
-    pub fn text(ids: Vec<u32>) -> Self {
-        Self {
-            ids,
-            ..Self::default()
-        }
-    }
-
-    pub fn ids(&self) -> &[u32] {
-        &self.ids
-    }
-
-    pub fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
-
-    /// A stretch of the prompt, to be prefilled by itself.
-    pub fn slice(&self, range: Range<usize>) -> Tokens<'_> {
-        let first = self.places.partition_point(|&p| p < range.start);
-        let last = self.places.partition_point(|&p| p < range.end);
-        let hidden = self.rows.len().checked_div(self.places.len()).unwrap_or(0);
-        Tokens {
-            start: range.start,
-            ids: &self.ids[range],
-            places: &self.places[first..last],
-            rows: &self.rows[first * hidden..last * hidden],
-        }
-    }
-
-    pub fn whole(&self) -> Tokens<'_> {
-        self.slice(0..self.ids.len())
-    }
-}
-
-/// New tokens for one step.
-#[derive(Clone, Copy, Debug)]
-pub struct Tokens<'a> {
-    start: usize,
-    ids: &'a [u32],
-    places: &'a [usize],
-    rows: &'a [f32],
-}
-
-impl<'a> Tokens<'a> {
-    /// Tokens that stand for themselves.
-    pub fn text(ids: &'a [u32]) -> Self {
-        Self {
-            start: 0,
-            ids,
-            places: &[],
-            rows: &[],
-        }
-    }
-}
-
-/// One sequence's part in a step.
-pub struct Step<'a> {
-    pub cache: &'a mut KvCache,
-    pub tokens: Tokens<'a>,
-    pub wanted: Wanted,
 }
 
 impl Model {

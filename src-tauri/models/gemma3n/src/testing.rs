@@ -1,7 +1,8 @@
-//! The fixtures that the tests compare with.
+//! What the tests compare with, and how.
 
 use std::path::Path;
 
+use candle_core::Tensor;
 use safetensors::SafeTensors;
 
 pub(crate) fn fixture(path: &str) -> Vec<u8> {
@@ -61,4 +62,17 @@ impl Tensors {
             .map(|bytes| i64::from_le_bytes(*bytes))
             .collect()
     }
+}
+
+/// The largest difference between two tensors of one shape.
+pub(crate) fn worst(a: &Tensor, b: &Tensor) -> f32 {
+    assert_eq!(a.dims(), b.dims());
+    let difference = (a - b).unwrap().abs().unwrap();
+    difference
+        .flatten_all()
+        .unwrap()
+        .max(0)
+        .unwrap()
+        .to_scalar()
+        .unwrap()
 }
