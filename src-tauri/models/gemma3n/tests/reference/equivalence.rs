@@ -1,12 +1,10 @@
 //! The same tokens give the same logits however they are cut into steps.
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::*;
 use candle_core::Tensor;
 use gemma3n::{Error, Model, Prompt, Step, Submodel, Tokens, Wanted};
-use support::*;
 
 /// f32 sums in another order; logits are of order ten.
 const SAME: f32 = 1e-3;

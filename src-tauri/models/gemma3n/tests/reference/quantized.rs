@@ -1,14 +1,12 @@
 //! The tiny model with its matrices at 8 and at 4 bits, as a GGUF package.
 
-mod support;
-
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::support::*;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 use gemma3n::{Model, Prompt, Step, Submodel, Wanted};
-use support::*;
 use weights::gguf::Writer;
 use weights::{Checkpoint, export};
 

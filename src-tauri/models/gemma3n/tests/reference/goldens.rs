@@ -1,12 +1,10 @@
 //! Every stage of the model against the tensors that the reference wrote.
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::*;
 use candle_core::{D, Tensor};
 use gemma3n::{Model, Prompt, Step, Submodel, Tokens, Wanted};
-use support::*;
 
 /// Towers: relative to the largest value. Text: absolute, as the goldens' values are of order one.
 const TOWER: f32 = 1e-4;

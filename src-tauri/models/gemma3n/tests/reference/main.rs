@@ -1,0 +1,7 @@
+//! The model against what the reference wrote, and against itself.
+#![allow(clippy::unwrap_used)]
+
+mod equivalence;
+mod goldens;
+mod quantized;
+mod support;
