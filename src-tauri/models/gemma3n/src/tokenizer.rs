@@ -468,7 +468,7 @@ mod tests {
         assert_eq!(tokenizer.token_to_id("<end_of_image>"), None);
     }
 
-    /// `cargo test --release -p gemma3n 262_144 -- --ignored --nocapture`; from GGUF 0.9 s, from JSON 1.2 s.
+    /// `cargo test --release -p gemma3n 262_144 -- --ignored --nocapture`; from GGUF 0.9 s, from JSON 1.0 s.
     #[test]
     #[ignore = "a measurement"]
     fn time_to_build_262_144_entries() {
