@@ -33,9 +33,7 @@ impl Args {
                 }
                 "--" if !only_paths => only_paths = true,
                 option if option.starts_with('-') && !only_paths => {
-                    return Err(format!(
-                        "there is no option {option}. Try sotto --help."
-                    ));
+                    return Err(format!("there is no option {option}. Try sotto --help."));
                 }
                 _ if model.is_some() => {
                     return Err("one model at a time, please. Try sotto --help.".to_owned());

@@ -2,49 +2,63 @@
 //!
 //! Knows no Tauri: the window's commands and `sotto-cli` call the same functions of [`Api`].
 
-use std::path::Path;
-
+mod ask;
+mod failure;
+mod inspect;
+mod model;
+mod score;
 mod types;
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use engine::Engine;
+
+pub use inspect::{InspectReply, ParameterCounts, SubmodelEntry, inspect};
+pub use score::{ScoreReply, ScoreRequest, ScoredToken, TopToken};
 pub use types::*;
 
 /// The one entrance: cheap to clone, and every clone speaks of the same model.
-// Temporary: no engine is behind it yet.
-#[derive(Debug, Clone, Default)]
-pub struct Api;
+#[derive(Clone, Default)]
+pub struct Api {
+    slot: Arc<Mutex<Slot>>,
+}
+
+/// The place for the one model of this process.
+#[derive(Default)]
+enum Slot {
+    #[default]
+    Empty,
+    Opening(OpeningModel),
+    Ready(Arc<Engine>, ModelSummary),
+    Failed(ApiError),
+}
+
+#[derive(Clone)]
+struct OpeningModel {
+    path: String,
+    progress: OpenProgress,
+}
 
 impl Api {
-    pub fn new() -> Api {
-        Api
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    pub fn model_state(&self) -> ModelState {
-        ModelState::None
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Blocks until the model is open; `on` returns false to cancel.
-    pub fn open_model(
-        &self,
-        _path: &Path,
-        _on: &mut dyn FnMut(OpenProgress) -> bool,
-    ) -> Result<ModelSummary, ApiError> {
-        Err(ApiError::new(
-            ErrorCode::Unsupported,
-            "This build cannot open a model yet.",
-        ))
-    }
-
-    pub fn close_model(&self) {}
-
-    /// Blocks until the answer has ended; `out` returns false to stop it.
-    pub fn ask(
-        &self,
-        _ask: Ask,
-        _out: &mut dyn FnMut(ChatEvent) -> bool,
-    ) -> Result<(), ApiError> {
-        Err(ApiError::new(
-            ErrorCode::ModelMissing,
-            "No model is open. Choose one first.",
-        ))
+    fn engine(&self) -> Result<Arc<Engine>, ApiError> {
+        match &*self.slot() {
+            Slot::Ready(engine, _) => Ok(Arc::clone(engine)),
+            Slot::Opening(_) => Err(ApiError::new(
+                ErrorCode::Busy,
+                "The model is still being opened.",
+            )),
+            Slot::Empty | Slot::Failed(_) => Err(ApiError::new(
+                ErrorCode::ModelMissing,
+                "No model is open. Choose one first.",
+            )),
+        }
     }
 }

@@ -59,6 +59,26 @@ pub struct ModelSummary {
     pub notice: Option<String>,
 }
 
+/// Which model to open, and how.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Type)]
+pub struct OpenModel {
+    /// A folder or a GGUF file.
+    pub path: PathBuf,
+    /// The projector of a GGUF model, if it does not lie beside it under the usual name.
+    #[specta(optional)]
+    pub projector: Option<PathBuf>,
+    #[specta(optional)]
+    pub compute: Option<ComputeType>,
+}
+
+/// In what numbers an unquantised model is kept and multiplied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub enum ComputeType {
+    F32,
+    Bf16,
+}
+
 /// How far opening a model has come.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
 pub struct OpenProgress {
@@ -82,9 +102,19 @@ pub struct Ask {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum AskPart {
-    Text { text: String },
-    Image { path: PathBuf },
-    Audio { path: PathBuf },
+    Text {
+        text: String,
+    },
+    Image {
+        path: PathBuf,
+    },
+    Audio {
+        path: PathBuf,
+    },
+    /// A whole prompt in token ids, for models that come without a tokenizer. No template is applied.
+    Tokens {
+        ids: Vec<u32>,
+    },
 }
 
 /// What is left out takes the model's own default.
@@ -114,6 +144,8 @@ pub struct AskOptions {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum ChatEvent {
+    /// So many of the prompt's tokens have gone through the model.
+    Prefill { done: u32, total: u32 },
     Token {
         id: u32,
         /// What this token adds to the text; empty while a character is incomplete.
@@ -121,8 +153,16 @@ pub enum ChatEvent {
     },
     Done {
         reason: DoneReason,
+        /// The answer ended because the context holds no more; the conversation cannot go on.
+        context_full: bool,
+        /// Text of the last tokens that waited for the rest of a character which never came.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        #[specta(optional)]
+        text: String,
         prompt_tokens: u32,
         completion_tokens: u32,
+        /// Positions of the context that are taken now.
+        context_tokens: u32,
         #[specta(type = Number)]
         time_to_first_token_ms: f64,
         #[specta(type = Number)]
@@ -137,12 +177,10 @@ pub enum ChatEvent {
 pub enum DoneReason {
     /// The model ended its turn.
     Stop,
-    /// `max_tokens` was reached.
+    /// `max_tokens` was reached, or the context is full.
     Length,
     /// The receiver asked to stop.
     Cancelled,
-    /// The conversation fills the context.
-    Context,
 }
 
 /// What went wrong, for the window to act on and for the user to read.

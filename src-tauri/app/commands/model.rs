@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use api::{ApiError, ModelState, ModelSummary, OpenProgress};
+use api::{ApiError, ModelState, ModelSummary, OpenModel, OpenProgress};
 use tauri::State;
 use tauri::ipc::Channel;
 
@@ -14,8 +14,9 @@ const OPENING: &str = "model";
 
 #[tauri::command]
 #[specta::specta]
-pub fn model_state(shell: State<'_, Shell>) -> ModelState {
-    shell.api.model_state()
+pub async fn model_state(shell: State<'_, Shell>) -> Result<ModelState, ApiError> {
+    let api = shell.api.clone();
+    blocking(move || Ok(api.model_state())).await
 }
 
 /// The model to open at start: that of the command line, else the one that was open last.
@@ -38,8 +39,12 @@ pub async fn open_model(
     let api = shell.api.clone();
     let ticket = shell.opening.start(OPENING);
     let opened = path.clone();
+    let open = OpenModel {
+        path,
+        ..OpenModel::default()
+    };
     let summary = blocking(move || {
-        api.open_model(&path, &mut |step| {
+        api.open_model(&open, &mut |step| {
             progress.send(step).is_ok() && ticket.goes_on()
         })
     })

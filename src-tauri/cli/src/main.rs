@@ -1,3 +1,100 @@
-//! sotto-cli.
+//! `sotto-cli`: the same engine without a window.
+//!
+//! Answers go to standard output, everything else to standard error. Exit code 2 means that the
+//! input was not usable and says why in one sentence; 1 that something inside went wrong.
 
-fn main() {}
+mod args;
+mod chat;
+mod inspect;
+mod score;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use api::{Api, ApiError, ErrorCode, OpenModel};
+use clap::{CommandFactory, FromArgMatches};
+
+use args::{Cli, Command, ModelArgs};
+
+fn main() -> ExitCode {
+    // A reader that went away (`sotto-cli ... | head`) is no error worth words.
+    let matches = Cli::command().get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let done = match &cli.command {
+        Command::Chat(chat) => {
+            let (_, order) = matches.subcommand().expect("clap asked for one");
+            chat::run(chat, order)
+        }
+        Command::Score(score) => score::run(score),
+        Command::Inspect(inspect) => inspect::run(inspect),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(Failure::Output(error)) => {
+            let _ = writeln!(
+                io::stderr(),
+                "error: the output cannot be written ({error})."
+            );
+            ExitCode::FAILURE
+        }
+        Err(Failure::Api(error)) => {
+            let _ = writeln!(io::stderr(), "error: {}", error.message);
+            match error.code {
+                ErrorCode::Internal => ExitCode::FAILURE,
+                _ => ExitCode::from(2),
+            }
+        }
+    }
+}
+
+/// Why a command ended early.
+pub enum Failure {
+    Api(ApiError),
+    Output(io::Error),
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// A user error that only the command line can make.
+pub fn usage(message: String) -> Failure {
+    Failure::Api(ApiError::new(ErrorCode::Unsupported, message))
+}
+
+/// Opens the model of the command line.
+pub fn open(model: &ModelArgs) -> Result<Api, Failure> {
+    let api = Api::new();
+    let open = OpenModel {
+        path: model.model.clone(),
+        projector: model.projector.clone(),
+        compute: model.compute.map(Into::into),
+    };
+    let summary = api.open_model(&open, &mut |_| true)?;
+    if let Some(notice) = summary.notice {
+        writeln!(io::stderr(), "note: {notice}")?;
+    }
+    Ok(api)
+}
+
+/// Prints a reply as one line of JSON.
+pub fn print_json(reply: &impl serde::Serialize) -> Result<(), Failure> {
+    let line = serde_json::to_string(reply).expect("replies have string keys only");
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}

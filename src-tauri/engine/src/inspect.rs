@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gemma3n::{Config, Submodel};
+use gemma3n::{Config, Model, Submodel};
 use weights::{Checkpoint, Format, Metadata};
 
 use crate::error::Result;
@@ -49,9 +49,18 @@ impl Inspection {
 pub fn inspect(path: &Path, projector: Option<&Path>) -> Result<Inspection> {
     let checkpoint = Checkpoint::open_with_projector(path, projector)?;
     let config = Config::from_checkpoint(&checkpoint)?;
+    inspect_checkpoint(&checkpoint, &config)
+}
+
+/// The same for a model that is open.
+pub fn inspect_open(model: &Model) -> Result<Inspection> {
+    inspect_checkpoint(model.checkpoint(), model.config())
+}
+
+fn inspect_checkpoint(checkpoint: &Checkpoint, config: &Config) -> Result<Inspection> {
     let whole = Arc::new(Submodel::whole(&config.text));
     let mut inspection = Inspection {
-        path: path.to_owned(),
+        path: checkpoint.path().to_owned(),
         format: checkpoint.format(),
         text: 0,
         per_layer_embeddings: 0,
@@ -62,7 +71,7 @@ pub fn inspect(path: &Path, projector: Option<&Path>) -> Result<Inspection> {
         bytes_by_type: BTreeMap::new(),
         bytes: 0,
         context_length: config.text.max_position_embeddings,
-        submodels: submodels(&checkpoint, &config, &whole)?
+        submodels: submodels(checkpoint, config, &whole)?
             .iter()
             .map(|s| SubmodelFacts {
                 name: s.name().to_owned(),
@@ -70,7 +79,7 @@ pub fn inspect(path: &Path, projector: Option<&Path>) -> Result<Inspection> {
                 effective_parameters: s.effective_parameters(&config.text),
             })
             .collect(),
-        missing: missing(&checkpoint, &config)?,
+        missing: missing(checkpoint, config)?,
     };
     for name in checkpoint.names() {
         let Some(view) = checkpoint.tensor(name) else {

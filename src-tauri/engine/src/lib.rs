@@ -15,7 +15,7 @@ mod thread;
 pub use conversation::{DoneReason, Event, Part, Report, Turn};
 pub use error::Error;
 pub use generation::{Generation, Overrides};
-pub use inspect::{Inspection, SubmodelFacts, inspect};
+pub use inspect::{Inspection, SubmodelFacts, inspect, inspect_open};
 pub use package::{OpenOptions, Package};
 pub use score::{ScoredToken, score};
 pub use thread::{Answer, Engine};

@@ -25,11 +25,20 @@ struct Request {
     conversation: String,
     turn: Turn,
     events: Sender<Result<Event>>,
+    stop: Arc<AtomicBool>,
 }
 
 /// The events of one answer, as they come. Dropping it stops the answer at the next token.
 pub struct Answer {
     events: Receiver<Result<Event>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Answer {
+    /// Ends the answer at the next token; its report still comes.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Iterator for Answer {
@@ -65,10 +74,12 @@ impl Engine {
     /// Puts a turn of a conversation in the queue. The first turn of an unknown id begins one.
     pub fn ask(&self, conversation: &str, turn: Turn) -> Answer {
         let (events, answer) = channel();
+        let stop = Arc::new(AtomicBool::new(false));
         let request = Request {
             conversation: conversation.to_owned(),
             turn,
             events,
+            stop: Arc::clone(&stop),
         };
         if let Some(queue) = &self.queue
             && let Err(unsent) = queue.send(request)
@@ -76,7 +87,10 @@ impl Engine {
             // The receiver is in our hands, so this cannot fail.
             let _ = unsent.0.events.send(Err(Error::Closed));
         }
-        Answer { events: answer }
+        Answer {
+            events: answer,
+            stop,
+        }
     }
 }
 
@@ -99,6 +113,7 @@ fn run(package: &Package, requests: &Receiver<Request>, closing: &AtomicBool) {
             conversation: id,
             turn,
             events,
+            stop,
         } = request;
         if closing.load(Ordering::Relaxed) {
             let _ = events.send(Err(Error::Closed));
@@ -111,7 +126,10 @@ fn run(package: &Package, requests: &Receiver<Request>, closing: &AtomicBool) {
             }
         }
         let conversation = conversations.entry(id).or_default();
-        let mut on = |event| !closing.load(Ordering::Relaxed) && events.send(Ok(event)).is_ok();
+        let mut on = |event| {
+            let heard = events.send(Ok(event)).is_ok();
+            heard && !stop.load(Ordering::Relaxed) && !closing.load(Ordering::Relaxed)
+        };
         let answered = catch_unwind(AssertUnwindSafe(|| {
             conversation.answer(package, &turn, &mut on)
         }));

@@ -265,7 +265,13 @@ mod tests {
 
     #[test]
     fn a_very_long_conversation_is_not_too_much() {
-        let role = |i: usize| if i % 2 == 0 { "user" } else { "assistant" };
+        let role = |i: usize| {
+            if i.is_multiple_of(2) {
+                "user"
+            } else {
+                "assistant"
+            }
+        };
         let messages: Value = (0..10_000)
             .map(|i| json!({"role": role(i), "content": "a"}))
             .collect();

@@ -208,14 +208,4 @@ mod tests {
             assert!(sentence.starts_with("preprocessor setting "), "{sentence}");
         }
     }
-
-    /// `cargo test --release -p gemma3n a_photograph -- --ignored --nocapture`; 96 ms on one core.
-    #[test]
-    #[ignore = "a measurement"]
-    fn time_for_a_photograph() {
-        let picture = pattern(4000, 3000);
-        let start = std::time::Instant::now();
-        ImageProcessor::new(768, 768).process(&picture);
-        println!("4000 x 3000 to 768 x 768: {:?}", start.elapsed());
-    }
 }

@@ -511,15 +511,4 @@ mod tests {
         let expected: Vec<f32> = plain.data.iter().map(|value| (value - 1.5) / 2.0).collect();
         assert_close(&scaled.data, &expected);
     }
-
-    /// `cargo test --release -p gemma3n mel -- --ignored --nocapture`; 30 s took 12 ms on one core.
-    #[test]
-    #[ignore = "a measurement"]
-    fn time_for_30_seconds() {
-        let mel = LogMel::new(&MelConfig::default());
-        let samples: Vec<f32> = (0..480_000).map(|i| (i as f32 * 0.1).sin()).collect();
-        let start = std::time::Instant::now();
-        mel.extract(&samples).unwrap();
-        println!("30 s of sound: {:?}", start.elapsed());
-    }
 }

@@ -112,78 +112,117 @@ impl PromptBuilder {
         )?;
 
         let count = |part: Part| {
-            messages
-                .iter()
-                .flat_map(|message| &message.parts)
-                .filter(|p| **p == part)
-                .count()
+            let parts = messages.iter().flat_map(|message| &message.parts);
+            parts.filter(|p| **p == part).count()
         };
-        let MediaTokens {
-            image,
-            boi,
-            eoi,
-            audio,
-            boa,
-            eoa,
-            ..
-        } = &self.media;
-        let kinds = [
-            (
-                "pictures",
-                count(Part::Image),
-                [boi, image, eoi],
-                self.media.image_soft_tokens,
-            ),
-            (
-                "sounds",
-                count(Part::Audio),
-                [boa, audio, eoa],
-                self.media.audio_soft_tokens,
-            ),
-        ];
-        // In the string, not in the ids: newline runs are single tokens, also across this border.
-        let mut text = rendered;
-        for (medium, expected, pieces, n_soft) in kinds {
-            let [begin, soft, end] = pieces;
-            let found = text.matches(soft.as_str()).count();
-            if found != expected {
-                return Err(InputError::MediaCount {
-                    medium,
-                    expected,
-                    found,
-                });
-            }
-            if let Some(piece) = pieces
-                .into_iter()
-                .find(|piece| expected > 0 && tokenizer.token_to_id(piece).is_none())
-            {
-                return Err(InputError::NoMediaToken {
-                    piece: piece.clone(),
-                    medium,
-                });
-            }
-            text = text.replace(
-                soft.as_str(),
-                &format!("\n\n{begin}{}{end}\n\n", soft.repeat(n_soft)),
-            );
-        }
-
+        let (n_images, n_sounds) = (count(Part::Image), count(Part::Audio));
+        let text = self.expand(tokenizer, rendered, n_images, n_sounds)?;
         let ids = tokenizer.encode_marked(&text, marker)?;
-        for (medium, expected, [_, soft, _], n_soft) in kinds {
-            let id = tokenizer.token_to_id(soft);
+        for (kind, expected) in self.kinds().into_iter().zip([n_images, n_sounds]) {
+            let id = tokenizer.token_to_id(kind.soft);
             let found = ids.iter().filter(|found| Some(**found) == id).count();
-            if found != expected * n_soft {
-                return Err(InputError::MediaCount {
-                    medium,
-                    expected,
-                    found: found / n_soft.max(1),
-                });
+            if found != expected * kind.n_soft {
+                let found = found / kind.n_soft.max(1);
+                return Err(kind.miscounted(expected, found));
             }
         }
         Ok(Rendered {
             text: text.replace(marker, ""),
             ids,
         })
+    }
+
+    /// Token ids of a text that is written for the model: special tokens count as such, and `<bos>` is
+    /// put in front if it is not there. Media take the places of their soft tokens; where the text has
+    /// none of a kind, they come first.
+    pub fn raw(
+        &self,
+        tokenizer: &Tokenizer,
+        text: &str,
+        n_images: usize,
+        n_sounds: usize,
+    ) -> Result<Vec<u32>, InputError> {
+        let mut prefix = String::new();
+        for (kind, n) in self.kinds().into_iter().zip([n_images, n_sounds]) {
+            if !text.contains(kind.soft) {
+                prefix += &kind.soft.repeat(n);
+            }
+        }
+        let text = self.expand(tokenizer, prefix + text, n_images, n_sounds)?;
+        let mut ids = tokenizer.encode(&text)?;
+        if let Some(bos) = tokenizer.bos_id().filter(|bos| ids.first() != Some(bos)) {
+            ids.insert(0, bos);
+        }
+        Ok(ids)
+    }
+
+    fn kinds(&self) -> [Kind<'_>; 2] {
+        let media = &self.media;
+        [
+            Kind {
+                medium: "pictures",
+                begin: &media.boi,
+                soft: &media.image,
+                end: &media.eoi,
+                n_soft: media.image_soft_tokens,
+            },
+            Kind {
+                medium: "sounds",
+                begin: &media.boa,
+                soft: &media.audio,
+                end: &media.eoa,
+                n_soft: media.audio_soft_tokens,
+            },
+        ]
+    }
+
+    /// Writes out the places of media, in the string and not in the ids: newline runs are single
+    /// tokens, also across this border.
+    fn expand(
+        &self,
+        tokenizer: &Tokenizer,
+        mut text: String,
+        n_images: usize,
+        n_sounds: usize,
+    ) -> Result<String, InputError> {
+        for (kind, expected) in self.kinds().into_iter().zip([n_images, n_sounds]) {
+            let found = text.matches(kind.soft).count();
+            if found != expected {
+                return Err(kind.miscounted(expected, found));
+            }
+            let unknown = [kind.begin, kind.soft, kind.end]
+                .into_iter()
+                .find(|piece| expected > 0 && tokenizer.token_to_id(piece).is_none());
+            if let Some(piece) = unknown {
+                return Err(InputError::NoMediaToken {
+                    piece: piece.to_owned(),
+                    medium: kind.medium,
+                });
+            }
+            let soft = kind.soft.repeat(kind.n_soft);
+            let run = format!("\n\n{}{soft}{}\n\n", kind.begin, kind.end);
+            text = text.replace(kind.soft, &run);
+        }
+        Ok(text)
+    }
+}
+
+/// One kind of media and how it is spelled.
+struct Kind<'a> {
+    medium: &'static str,
+    begin: &'a str,
+    soft: &'a str,
+    end: &'a str,
+    n_soft: usize,
+}
+
+impl Kind<'_> {
+    fn miscounted(&self, expected: usize, found: usize) -> InputError {
+        InputError::MediaCount {
+            medium: self.medium,
+            expected,
+            found,
+        }
     }
 }
 

@@ -12,6 +12,8 @@ export interface Answer {
   kind: "answer";
   id: number;
   text: string;
+  /** The share of the question that the model has read, 0 to 1. */
+  read: number;
   /** Set at its end, unless it failed. */
   done: Done | null;
   failure: ApiFailure | null;
@@ -166,7 +168,7 @@ export class ChatController {
   }
 
   async #ask(text: string, attachments: readonly Attachment[]) {
-    this.#turns.push({ kind: "answer", id: this.#nextId++, text: "", done: null, failure: null });
+    this.#turns.push({ kind: "answer", id: this.#nextId++, text: "", read: 0, done: null, failure: null });
     const answer = this.#turns.at(-1) as Answer; // through the array, so that the page sees its changes
     this.#answer = answer;
     this.#announcement = "";
@@ -178,11 +180,22 @@ export class ChatController {
 
   async #read(answer: Answer, text: string, attachments: readonly Attachment[]) {
     if (this.#answer !== answer) return; // left before it began
-    const ask = { conversation: this.#conversation, parts: partsOf(text, attachments), options: {} };
+    const conversation = this.#conversation;
+    const ask = { conversation, parts: partsOf(text, attachments), options: {} };
+    let isStopHeard = false;
     try {
       await this.#client.ask(ask, (event) => {
-        if (event.event === "token") answer.text += event.text;
-        else answer.done = event;
+        if (event.event === "prefill") answer.read = event.done / event.total;
+        else if (event.event === "token") answer.text += event.text;
+        else {
+          answer.text += event.text ?? "";
+          answer.done = event;
+        }
+        // A stop that came before the ask had begun found nothing to stop.
+        if (event.event !== "done" && this.#answer === answer && this.#isStopping && !isStopHeard) {
+          isStopHeard = true;
+          void this.#client.stop(conversation);
+        }
       });
     } catch (error) {
       answer.failure = ApiFailure.from(error);

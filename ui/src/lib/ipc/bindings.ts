@@ -7,7 +7,7 @@ import * as __TAURI_EVENT from "@tauri-apps/api/event";
 
 /** Commands */
 export const commands = {
-	modelState: () => __TAURI_INVOKE<ModelState>("model_state"),
+	modelState: () => typedError<ModelState, ApiError>(__TAURI_INVOKE("model_state")),
 	/**  The model to open at start: that of the command line, else the one that was open last. */
 	startModel: () => __TAURI_INVOKE<string | null>("start_model"),
 	openModel: (path: string, progress: Channel<OpenProgress>) => typedError<ModelSummary, ApiError>(__TAURI_INVOKE("open_model", { path, progress })),
@@ -57,22 +57,30 @@ export type AskOptions = {
 	max_tokens?: number | null,
 };
 
-export type AskPart = { type: "text"; text: string } | { type: "image"; path: string } | { type: "audio"; path: string };
+export type AskPart = { type: "text"; text: string } | { type: "image"; path: string } | { type: "audio"; path: string } | 
+/**  A whole prompt in token ids, for models that come without a tokenizer. No template is applied. */
+{ type: "tokens"; ids: number[] };
 
 /**  An answer as it is written; the last event is `Done`. */
-export type ChatEvent = { event: "token"; id: number; 
+export type ChatEvent = 
+/**  So many of the prompt's tokens have gone through the model. */
+{ event: "prefill"; done: number; total: number } | { event: "token"; id: number; 
 /**  What this token adds to the text; empty while a character is incomplete. */
-text: string } | { event: "done"; reason: DoneReason; prompt_tokens: number; completion_tokens: number; time_to_first_token_ms: number; prefill_tokens_per_second: number; decode_tokens_per_second: number };
+text: string } | { event: "done"; reason: DoneReason; 
+/**  The answer ended because the context holds no more; the conversation cannot go on. */
+context_full: boolean; 
+/**  Text of the last tokens that waited for the rest of a character which never came. */
+text?: string; prompt_tokens: number; completion_tokens: number; 
+/**  Positions of the context that are taken now. */
+context_tokens: number; time_to_first_token_ms: number; prefill_tokens_per_second: number; decode_tokens_per_second: number };
 
 export type DoneReason = 
 /**  The model ended its turn. */
 "stop" | 
-/**  `max_tokens` was reached. */
+/**  `max_tokens` was reached, or the context is full. */
 "length" | 
 /**  The receiver asked to stop. */
-"cancelled" | 
-/**  The conversation fills the context. */
-"context";
+"cancelled";
 
 /**  A code exists only if the window does something of its own for it. */
 export type ErrorCode = "model_missing" | "model_broken" | "unsupported" | "input_unreadable" | "too_long" | "busy" | "out_of_memory" | "cancelled" | "internal";

@@ -92,7 +92,7 @@ function channel<T>(on: (message: T) => void): Channel<T> {
 const TRAIL_MS = 5_000;
 
 export const tauriClient: Client = {
-  modelState: () => commands.modelState(),
+  modelState: () => take(commands.modelState()),
   startModel: () => commands.startModel(),
   openModel: (path, on) => take(commands.openModel(path, channel(on))),
   cancelOpen: async () => void (await commands.cancelOpen()),

@@ -90,8 +90,10 @@ export class MockClient implements Client {
     on({
       event: "done",
       reason,
+      context_full: false,
       prompt_tokens: 12,
       completion_tokens,
+      context_tokens: 12 + completion_tokens,
       time_to_first_token_ms: 180,
       prefill_tokens_per_second: 66.7,
       decode_tokens_per_second: 9.25,

@@ -1,0 +1,123 @@
+//! A question and its answer.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use engine::{Event, Overrides, Part, Turn};
+
+use crate::Api;
+use crate::failure::about;
+use crate::types::{ApiError, Ask, AskPart, ChatEvent, DoneReason, ErrorCode};
+
+/// Larger pictures than any camera makes; what is read into memory before it is looked at.
+const MAX_PICTURE_BYTES: u64 = 256 << 20;
+
+/// The model hears 30 s at once. What is a little longer gets the model's own sentence; a film is not decoded to say so.
+const MAX_SOUND: Duration = Duration::from_secs(600);
+
+impl Api {
+    /// Answers a turn. Blocks until the answer has ended; `out` returns false to stop it.
+    pub fn ask(&self, ask: Ask, out: &mut dyn FnMut(ChatEvent) -> bool) -> Result<(), ApiError> {
+        let engine = self.engine()?;
+        let conversation = ask.conversation.clone();
+        let turn = turn(ask)?;
+        let mut answer = Some(engine.ask(&conversation, turn));
+        let mut done = false;
+        while let Some(event) = answer.as_mut().and_then(Iterator::next) {
+            let event = match event? {
+                Event::Prefill { done, total } => ChatEvent::Prefill {
+                    done: done as u32,
+                    total: total as u32,
+                },
+                Event::Token { id, text } => ChatEvent::Token { id, text },
+                Event::Done(report) => {
+                    done = true;
+                    done_event(report)
+                }
+            };
+            if !out(event) && !done {
+                // The report of a stopped answer is still wanted, so the engine is asked and not just left.
+                if let Some(answer) = &answer {
+                    answer.stop();
+                }
+            }
+        }
+        if done {
+            return Ok(());
+        }
+        Err(engine::Error::Closed.into())
+    }
+}
+
+fn done_event(report: engine::Report) -> ChatEvent {
+    ChatEvent::Done {
+        reason: match report.reason {
+            engine::DoneReason::Stop => DoneReason::Stop,
+            engine::DoneReason::Length => DoneReason::Length,
+            engine::DoneReason::Cancelled => DoneReason::Cancelled,
+        },
+        context_full: report.context_full,
+        text: report.held_back,
+        prompt_tokens: report.prompt_tokens as u32,
+        completion_tokens: report.completion_tokens as u32,
+        context_tokens: report.context_tokens as u32,
+        time_to_first_token_ms: report.time_to_first_token_ms,
+        prefill_tokens_per_second: report.prefill_tokens_per_second,
+        decode_tokens_per_second: report.decode_tokens_per_second,
+    }
+}
+
+fn turn(ask: Ask) -> Result<Turn, ApiError> {
+    let options = ask.options;
+    let mut turn = Turn {
+        system: options.system,
+        submodel: options.submodel,
+        overrides: Overrides {
+            temperature: options.temperature,
+            top_k: options.top_k.map(|k| k as usize),
+            top_p: options.top_p,
+            min_p: options.min_p,
+            repetition_penalty: options.repetition_penalty,
+        },
+        seed: options.seed.map(u64::from),
+        max_tokens: options.max_tokens.map(|n| n as usize),
+        ..Turn::default()
+    };
+    for part in ask.parts {
+        match part {
+            AskPart::Text { text } => turn.parts.push(Part::Text(text)),
+            AskPart::Image { path } => turn.parts.push(Part::Image(read_picture(&path)?)),
+            AskPart::Audio { path } => turn.parts.push(Part::Audio(read_sound(&path)?)),
+            AskPart::Tokens { ids } => turn.ids.get_or_insert_default().extend(ids),
+        }
+    }
+    if turn.ids.is_some() && !turn.parts.is_empty() {
+        return Err(ApiError::new(
+            ErrorCode::Unsupported,
+            "Token ids are a whole prompt; they cannot be mixed with text, pictures or sound.",
+        ));
+    }
+    Ok(turn)
+}
+
+pub(crate) fn read_picture(path: &Path) -> Result<image::RgbImage, ApiError> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_PICTURE_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|e| about(path, format!("the file cannot be read ({e})")))?;
+    if bytes.len() as u64 > MAX_PICTURE_BYTES {
+        return Err(about(
+            path,
+            format!("the file is larger than {} MiB", MAX_PICTURE_BYTES >> 20),
+        ));
+    }
+    gemma3n::decode_picture(&bytes).map_err(|e| about(path, e))
+}
+
+/// 16 kHz mono samples of a sound file.
+pub(crate) fn read_sound(path: &Path) -> Result<Vec<f32>, ApiError> {
+    let sound = audio::read_sound(path, MAX_SOUND).map_err(|e| about(path, e))?;
+    Ok(sound.samples)
+}

@@ -1,0 +1,148 @@
+//! Opening, closing and describing the model.
+
+use std::sync::Arc;
+
+use engine::{Engine, OpenOptions, Package};
+use weights::Format;
+
+use crate::types::{
+    ApiError, ComputeType, ErrorCode, ModelState, ModelSummary, OpenModel, OpenProgress,
+};
+use crate::{Api, OpeningModel, Slot};
+
+impl Api {
+    pub fn model_state(&self) -> ModelState {
+        match &*self.slot() {
+            Slot::Empty => ModelState::None,
+            Slot::Opening(opening) => ModelState::Opening {
+                path: opening.path.clone(),
+                stage: opening.progress.stage.clone(),
+                percent: opening.progress.percent,
+            },
+            Slot::Ready(_, summary) => ModelState::Ready(summary.clone()),
+            Slot::Failed(error) => ModelState::Failed(error.clone()),
+        }
+    }
+
+    /// Closes the model that is open and opens another. Blocks until it is ready; `on` returns false to cancel.
+    pub fn open_model(
+        &self,
+        open: &OpenModel,
+        on: &mut dyn FnMut(OpenProgress) -> bool,
+    ) -> Result<ModelSummary, ApiError> {
+        let path = open.path.display().to_string();
+        let begin = OpenProgress {
+            stage: "looking at the files".into(),
+            percent: 0.0,
+        };
+        {
+            let mut slot = self.slot();
+            if let Slot::Opening(opening) = &*slot {
+                let message = format!("Sotto is still opening {}.", opening.path);
+                return Err(ApiError::new(ErrorCode::Busy, message));
+            }
+            // Closed first, so that two models never share the memory.
+            *slot = Slot::Opening(OpeningModel {
+                path: path.clone(),
+                progress: begin.clone(),
+            });
+        }
+        let mut report = |progress: OpenProgress| {
+            if let Slot::Opening(opening) = &mut *self.slot() {
+                opening.progress = progress.clone();
+            }
+            on(progress)
+        };
+        let opened = if report(begin) {
+            self.open_package(open, &mut report)
+        } else {
+            Err(engine::Error::Cancelled.into())
+        };
+        let mut slot = self.slot();
+        match opened {
+            Ok((engine, summary)) => {
+                *slot = Slot::Ready(Arc::new(engine), summary.clone());
+                Ok(summary)
+            }
+            Err(error) => {
+                *slot = match error.code {
+                    ErrorCode::Cancelled => Slot::Empty,
+                    _ => Slot::Failed(error.clone()),
+                };
+                Err(error)
+            }
+        }
+    }
+
+    fn open_package(
+        &self,
+        open: &OpenModel,
+        report: &mut dyn FnMut(OpenProgress) -> bool,
+    ) -> Result<(Engine, ModelSummary), ApiError> {
+        let options = OpenOptions {
+            projector: open.projector.clone(),
+            compute: open.compute.map(|compute| match compute {
+                ComputeType::F32 => gemma3n::Compute::F32,
+                ComputeType::Bf16 => gemma3n::Compute::Bf16,
+            }),
+        };
+        // A tensor of the smallest kind comes every few microseconds; a window wants whole percents.
+        let mut last = -1.0;
+        let package = Package::open(&open.path, &options, &mut |share| {
+            let percent = (share * 100.0).floor() as f32;
+            if percent == last {
+                return true;
+            }
+            last = percent;
+            report(OpenProgress {
+                stage: "reading weights".into(),
+                percent,
+            })
+        })?;
+        let summary = summary(&package)?;
+        Ok((Engine::new(package), summary))
+    }
+
+    pub fn close_model(&self) {
+        let old = std::mem::take(&mut *self.slot());
+        // Outside the lock: closing waits for the answer in flight to stop.
+        drop(old);
+    }
+}
+
+fn summary(package: &Package) -> Result<ModelSummary, ApiError> {
+    let model = package.model();
+    let checkpoint = model.checkpoint();
+    let path = checkpoint.path();
+    let text = &model.config().text;
+    let inspection = engine::inspect_open(model)?;
+    // What most of the bytes are stored as.
+    let main_type = inspection
+        .bytes_by_type
+        .iter()
+        .max_by_key(|(_, bytes)| **bytes)
+        .map_or("", |(name, _)| *name);
+    let format = match checkpoint.format() {
+        Format::HuggingFace => format!("safetensors, {main_type}"),
+        Format::Gguf => format!("GGUF, {}", main_type.to_uppercase()),
+    };
+    let name = path.file_stem().unwrap_or(path.as_os_str());
+    Ok(ModelSummary {
+        name: if path.is_dir() {
+            path.file_name().unwrap_or(name).display().to_string()
+        } else {
+            name.display().to_string()
+        },
+        path: path.display().to_string(),
+        format,
+        submodel: model.whole().name().to_owned(),
+        layers: text.num_hidden_layers as u32,
+        parameters: inspection.parameters() as f64,
+        effective_parameters: inspection.effective_parameters as f64,
+        context: text.max_position_embeddings as u32,
+        vision: model.config().vision.is_some(),
+        audio: model.config().audio.is_some(),
+        bytes: inspection.bytes as f64,
+        notice: package.notice().map(str::to_owned),
+    })
+}

@@ -1,0 +1,143 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use api::ComputeType;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Private assistant on a Gemma 3n model, from the command line.
+#[derive(Parser)]
+#[command(name = "sotto-cli", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Ask about text, pictures and sound; without --prompt, --image or --audio a conversation
+    Chat(ChatArgs),
+    /// Print how probable the model finds each token
+    Score(ScoreArgs),
+    /// Print what is in a model without loading it
+    Inspect(InspectArgs),
+}
+
+#[derive(Args)]
+pub struct ModelArgs {
+    /// A Hugging Face folder or a GGUF file
+    pub model: PathBuf,
+    /// The projector (mmproj) of a GGUF model, if it does not lie beside it
+    #[arg(long, value_name = "FILE")]
+    pub projector: Option<PathBuf>,
+    /// How an unquantised model is computed; bf16 for bf16 files and f32 for others if not given
+    #[arg(long)]
+    pub compute: Option<Compute>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Compute {
+    F32,
+    Bf16,
+}
+
+impl From<Compute> for ComputeType {
+    fn from(compute: Compute) -> Self {
+        match compute {
+            Compute::F32 => Self::F32,
+            Compute::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+#[derive(Args)]
+pub struct ChatArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Text to ask; the parts of a question keep the order of their flags
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Vec<String>,
+    /// A picture (PNG, JPEG, WebP, GIF, BMP, TIFF)
+    #[arg(long, value_name = "FILE")]
+    pub image: Vec<PathBuf>,
+    /// A sound file of up to 30 seconds (WAV, MP3, FLAC, Ogg, M4A, AIFF)
+    #[arg(long, value_name = "FILE")]
+    pub audio: Vec<PathBuf>,
+    /// Token ids to continue, instead of text and without a chat template
+    #[arg(long, value_delimiter = ',', value_name = "IDS", conflicts_with_all = ["prompt", "image", "audio", "system"])]
+    pub ids: Option<Vec<u32>>,
+    /// Instructions for the whole conversation
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+    /// A published name (E2B, E2.98B block ...), one of the model's own, or layers=0-19,25-34;ffn=8192
+    #[arg(long, value_name = "NAME")]
+    pub submodel: Option<String>,
+    /// 0 always takes the most probable token
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub temperature: Option<f32>,
+    /// Keep the so many most probable tokens; 0 keeps all
+    #[arg(long, value_name = "N")]
+    pub top_k: Option<u32>,
+    /// Keep the most probable tokens that together reach this share
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub top_p: Option<f32>,
+    /// Drop tokens below this share of the most probable one
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub min_p: Option<f32>,
+    /// Above 1 makes tokens less likely that are there already
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub repetition_penalty: Option<f32>,
+    /// Repeats the same choices
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u32>,
+    /// Longest answer, in tokens
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    pub max_tokens: u32,
+    /// One JSON event a line: {"event":"token",...} and at last {"event":"done",...}
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct ScoreArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Token ids to score
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "IDS",
+        required_unless_present = "text",
+        conflicts_with = "text"
+    )]
+    pub ids: Option<Vec<u32>>,
+    /// A file whose text to score, - for standard input; <bos> is put in front if it is not there
+    #[arg(long, value_name = "FILE")]
+    pub text: Option<PathBuf>,
+    /// A picture for the next <image_soft_token> of the text, or in front of a text without any
+    #[arg(long, value_name = "FILE")]
+    pub image: Vec<PathBuf>,
+    /// A sound for the next <audio_soft_token> of the text, or in front of a text without any
+    #[arg(long, value_name = "FILE")]
+    pub audio: Vec<PathBuf>,
+    /// As for chat
+    #[arg(long, value_name = "NAME")]
+    pub submodel: Option<String>,
+    /// Name the so many most probable tokens at each place
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub top: usize,
+    /// {"tokens":[{"id":..,"logprob":..,"top":[..]}],"sum":..}
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct InspectArgs {
+    /// A Hugging Face folder or a GGUF file
+    pub model: PathBuf,
+    /// The projector (mmproj) of a GGUF model, if it does not lie beside it
+    #[arg(long, value_name = "FILE")]
+    pub projector: Option<PathBuf>,
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,212 @@
+//! Sotto as its user meets it: the real window, with the real page in it.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::path::PathBuf;
+
+use support::{CONTROL, Desktop, ENTER, ESCAPE, SHIFT, TAB, Window, wait_until};
+
+mod support;
+
+const QUESTION: &str = "[data-slot=question]";
+
+/// A checkpoint with every part of the model and random weights: what it says means nothing.
+fn tiny_checkpoint() -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny/checkpoint");
+    path.to_str().unwrap().to_owned()
+}
+
+fn model_state(window: &Window) -> String {
+    window.find("[data-slot=model-state]");
+    let state = window.js("return document.querySelector('[data-slot=model-state]').dataset.state");
+    state.as_str().unwrap().to_owned()
+}
+
+fn wait_for_state(window: &Window, state: &str) {
+    wait_until(&format!("the model is {state}"), || {
+        let now = model_state(window);
+        let notice =
+            (now == "failed" && state == "ready").then(|| window.text("[data-slot=notice]"));
+        assert_eq!(notice, None, "the model could not be opened");
+        (now == state).then_some(())
+    });
+}
+
+/// Waits for the end of the `n`th answer and returns its text and the reason for its end.
+fn finished_answer(window: &Window, n: usize) -> (String, String) {
+    let answer = wait_until(&format!("answer {n} has ended"), || {
+        let answer = window.js(&format!(
+            "const answer = document.querySelectorAll('[data-slot=answer]')[{}];
+             return answer && [answer.dataset.state, answer.dataset.reason ?? '', answer.innerText]",
+            n - 1
+        ));
+        let field = |i: usize| answer[i].as_str().unwrap_or_default().to_owned();
+        match &*field(0) {
+            "done" => Some((field(2), field(1))),
+            "failed" => panic!("answer {n} failed: {}", field(2)),
+            _ => None,
+        }
+    });
+    wait_until("the box is free again", || {
+        window.has("[data-slot=send]").then_some(())
+    });
+    answer
+}
+
+#[test]
+fn without_a_model_the_window_asks_for_one() {
+    let desktop = Desktop::new();
+    let window = desktop.open(&[]);
+    assert_eq!(window.text("h1"), "Sotto");
+    assert_eq!(model_state(&window), "none");
+    assert!(
+        window
+            .text("[data-slot=first-model]")
+            .contains("Choose a Gemma 3n model")
+    );
+
+    // A question can be written, but not sent.
+    window.click(QUESTION);
+    window.press("Hello");
+    window.press(ENTER);
+    assert_eq!(
+        window.js("return document.querySelector('[data-slot=question]').value"),
+        "Hello"
+    );
+    assert!(!window.has("[data-slot=answer]"));
+    assert!(window.has("[data-slot=send]:disabled"));
+
+    // Pictures and sound become chips that can be taken away; anything else is refused in words.
+    window.drop_files(&["/home/ada/my cat.PNG", "/home/ada/said.wav"]);
+    let file_names =
+        || window.js("return [...document.querySelectorAll('.file')].map((e) => e.innerText)");
+    wait_until("both chips are there", || {
+        (file_names() == serde_json::json!(["my cat.PNG", "said.wav"])).then_some(())
+    });
+    window.click("[aria-label='Remove my cat.PNG']");
+    wait_until("one chip is left", || {
+        (file_names() == serde_json::json!(["said.wav"])).then_some(())
+    });
+    window.wait_for_focus("question");
+    window.drop_files(&["/a.docx", "/b.docx"]);
+    assert!(
+        window
+            .text("[data-slot=notice]")
+            .contains("/b.docx is neither")
+    );
+}
+
+#[test]
+fn the_page_can_do_what_it_is_allowed_and_no_more() {
+    let desktop = Desktop::new();
+    let window = desktop.open(&[]);
+    let refused = window.js_async(
+        "window.__TAURI_INTERNALS__.invoke('plugin:window|close').then(() => done('allowed'), done)",
+    );
+    assert!(
+        refused.as_str().unwrap().contains("not allowed"),
+        "{refused}"
+    );
+    let fetched = window
+        .js_async("fetch('http://127.0.0.1:9/').then(() => done('sent'), () => done('blocked'))");
+    assert_eq!(fetched, "blocked");
+    let blocked = window.js_async(
+        "document.addEventListener('securitypolicyviolation', (e) => done(e.effectiveDirective));
+         const script = document.createElement('script');
+         script.textContent = 'window.ran = true';
+         document.body.append(script);",
+    );
+    assert!(
+        blocked.as_str().unwrap().starts_with("script-src"),
+        "{blocked}"
+    );
+    assert_eq!(window.js("return window.ran === undefined"), true);
+}
+
+#[test]
+fn a_conversation_with_the_keyboard_alone() {
+    let desktop = Desktop::new();
+    let window = desktop.open(&[&tiny_checkpoint()]);
+    wait_for_state(&window, "ready");
+    window.wait_for_focus("question");
+
+    // Shift+Enter breaks the line, Enter sends.
+    window.press("Hello");
+    window.press_with(SHIFT, ENTER);
+    window.press("there");
+    window.press(ENTER);
+    assert_eq!(window.text("[data-slot=question-turn] p"), "Hello\nthere");
+    let (text, reason) = finished_answer(&window, 1);
+    assert!(reason == "stop" || reason == "length", "{reason}: {text}");
+    let announced =
+        window.js("return document.querySelector('[data-slot=announcement]').textContent");
+    assert!(announced.as_str().unwrap().starts_with("Sotto:"));
+    window.wait_for_focus("question");
+
+    // A second question continues the conversation, and Escape may stop its answer.
+    // The tiny model is quick: its answer may have ended by itself before.
+    window.press("Go on");
+    window.press(ENTER);
+    window
+        .find("[data-slot=answer]:nth-of-type(4), [data-slot=conversation] article:nth-of-type(4)");
+    window.press(ESCAPE);
+    let (_, reason) = finished_answer(&window, 2);
+    assert!(
+        ["cancelled", "stop", "length"].contains(&&*reason),
+        "{reason}"
+    );
+
+    // And on: stopping spoils nothing.
+    window.press("Once more");
+    window.press(ENTER);
+    finished_answer(&window, 3);
+
+    // The numbers are there on demand.
+    window.press_with(SHIFT, TAB); // the paper clip
+    window.press_with(SHIFT, TAB); // details of the last answer
+    window.press(ENTER);
+    wait_until("the details unfold", || {
+        window
+            .has("article:last-of-type details[open]")
+            .then_some(())
+    });
+    assert!(
+        window
+            .text("article:last-of-type details")
+            .contains("tokens")
+    );
+
+    window.press_with(CONTROL, "n");
+    window.find("[data-slot=first-question]");
+    assert!(!window.has("[data-slot=answer]"));
+    window.wait_for_focus("question");
+}
+
+#[test]
+fn the_last_model_comes_back() {
+    let desktop = Desktop::new();
+    let window = desktop.open(&[&tiny_checkpoint()]);
+    wait_for_state(&window, "ready");
+    drop(window);
+    let window = desktop.open(&[]);
+    wait_for_state(&window, "ready");
+}
+
+#[test]
+fn a_broken_model_is_named_and_another_can_be_chosen() {
+    let desktop = Desktop::new();
+    let folder = desktop.home.path().join("broken model");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("config.json"), "{ not json").unwrap();
+
+    let window = desktop.open(&[folder.to_str().unwrap()]);
+    wait_for_state(&window, "failed");
+    let sentence = window.text("[data-slot=notice] p");
+    assert!(sentence.ends_with('.'), "{sentence}");
+    assert_eq!(window.text("[data-slot=notice] summary"), "Choose another");
+
+    // A second start with a good model goes to this window.
+    desktop.second_start(&[&tiny_checkpoint()]);
+    wait_for_state(&window, "ready");
+    assert!(!window.has("[data-slot=notice][role=alert]"));
+}
