@@ -22,7 +22,12 @@ impl Api {
     pub fn ask(&self, ask: Ask, out: &mut dyn FnMut(ChatEvent) -> bool) -> Result<(), ApiError> {
         let engine = self.engine()?;
         let conversation = ask.conversation.clone();
-        let turn = turn(ask)?;
+        let (turn, notices) = turn(ask)?;
+        for text in notices {
+            if !out(ChatEvent::Notice { text }) {
+                return Err(engine::Error::Cancelled.into());
+            }
+        }
         let mut answer = Some(engine.ask(&conversation, turn));
         let mut done = false;
         while let Some(event) = answer.as_mut().and_then(Iterator::next) {
@@ -69,7 +74,9 @@ fn done_event(report: engine::Report) -> ChatEvent {
     }
 }
 
-fn turn(ask: Ask) -> Result<Turn, ApiError> {
+/// The turn with its files read, and what should be said about them.
+fn turn(ask: Ask) -> Result<(Turn, Vec<String>), ApiError> {
+    let mut notices = Vec::new();
     let options = ask.options;
     let mut turn = Turn {
         system: options.system,
@@ -89,7 +96,11 @@ fn turn(ask: Ask) -> Result<Turn, ApiError> {
         match part {
             AskPart::Text { text } => turn.parts.push(Part::Text(text)),
             AskPart::Image { path } => turn.parts.push(Part::Image(read_picture(&path)?)),
-            AskPart::Audio { path } => turn.parts.push(Part::Audio(read_sound(&path)?)),
+            AskPart::Audio { path } => {
+                let (samples, damage) = read_sound(&path)?;
+                turn.parts.push(Part::Audio(samples));
+                notices.extend(damage);
+            }
             AskPart::Tokens { ids } => turn.ids.get_or_insert_default().extend(ids),
         }
     }
@@ -99,7 +110,7 @@ fn turn(ask: Ask) -> Result<Turn, ApiError> {
             "Token ids are a whole prompt; they cannot be mixed with text, pictures or sound.",
         ));
     }
-    Ok(turn)
+    Ok((turn, notices))
 }
 
 pub(crate) fn read_picture(path: &Path) -> Result<image::RgbImage, ApiError> {
@@ -116,8 +127,16 @@ pub(crate) fn read_picture(path: &Path) -> Result<image::RgbImage, ApiError> {
     gemma3n::decode_picture(&bytes).map_err(|e| about(path, e))
 }
 
-/// 16 kHz mono samples of a sound file.
-pub(crate) fn read_sound(path: &Path) -> Result<Vec<f32>, ApiError> {
+/// 16 kHz mono samples of a sound file, and what is wrong with a file that can be heard all the same.
+pub(crate) fn read_sound(path: &Path) -> Result<(Vec<f32>, Option<String>), ApiError> {
     let sound = audio::read_sound(path, MAX_SOUND).map_err(|e| about(path, e))?;
-    Ok(sound.samples)
+    let damage = sound.damage.as_ref().map(|damage| {
+        let seconds = sound.duration().as_secs_f64();
+        about(
+            path,
+            format!("{damage}; what can be heard is {seconds:.1} s long"),
+        )
+        .message
+    });
+    Ok((sound.samples, damage))
 }

@@ -53,7 +53,7 @@ impl Api {
             media.push(package.encode_picture(&read_picture(path)?)?);
         }
         for path in &request.audio {
-            media.push(package.encode_sound(&read_sound(path)?)?);
+            media.push(package.encode_sound(&read_sound(path)?.0)?);
         }
         let ids = match (&request.ids, &request.text) {
             (Some(ids), None) => ids.clone(),

@@ -144,6 +144,8 @@ pub struct AskOptions {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum ChatEvent {
+    /// Something about the question that the user should know: a sound file that is cut short, say.
+    Notice { text: String },
     /// So many of the prompt's tokens have gone through the model.
     Prefill { done: u32, total: u32 },
     Token {

@@ -92,6 +92,9 @@ impl Chat<'_> {
     }
 
     fn print(&self, event: &ChatEvent) -> Result<(), Failure> {
+        if let ChatEvent::Notice { text } = event {
+            return Ok(writeln!(io::stderr(), "note: {text}")?);
+        }
         if self.args.json {
             return match event {
                 // How far the prompt is has no place in the documented stream.
@@ -101,7 +104,7 @@ impl Chat<'_> {
         }
         let mut out = io::stdout().lock();
         match event {
-            ChatEvent::Prefill { .. } => {}
+            ChatEvent::Notice { .. } | ChatEvent::Prefill { .. } => {}
             ChatEvent::Token { text, .. } => {
                 out.write_all(text.as_bytes())?;
                 out.flush()?;

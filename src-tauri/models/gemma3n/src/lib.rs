@@ -18,6 +18,7 @@ mod loader;
 mod mel;
 mod model;
 mod norm;
+mod pointwise;
 mod prompt;
 mod settings;
 mod submodel;

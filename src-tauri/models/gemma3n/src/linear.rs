@@ -10,6 +10,7 @@ use half::bf16;
 use rayon::prelude::*;
 
 use crate::error::Result;
+use crate::pointwise::widen;
 
 /// `y = x * W^T` with `W` `[out, in]`.
 #[derive(Debug, Clone)]
@@ -78,7 +79,7 @@ fn dense_product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
         .step_by(block)
         .map(|start| {
             let rows = weight.narrow(0, start, block.min(n_out - start))?;
-            Ok(x.matmul(&rows.to_dtype(DType::F32)?.t()?)?)
+            Ok(x.matmul(&widen(&rows)?.t()?)?)
         })
         .collect::<Result<Vec<_>>>()?;
     Ok(Tensor::cat(&parts, D::Minus1)?)

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::linear::Linear;
 use crate::loader::Loader;
 use crate::norm::RmsNorm;
+use crate::pointwise::gelu;
 use block::{Block, full_convolution};
 
 const PREFIX: &str = "model.vision_tower.timm_model";
@@ -101,7 +102,7 @@ impl VisionTower {
             Axis::same(self.stem_kernel, 2, picture.width),
         )?;
         let biased = map.data.broadcast_add(&self.stem_bias)?;
-        let mut map = map.with(self.stem_norm.forward(&biased)?.gelu()?);
+        let mut map = map.with(gelu(&self.stem_norm.forward(&biased)?)?);
         trace("stem", &map);
         let mut fine = None;
         for (s, stage) in self.stages.iter().enumerate() {
@@ -175,7 +176,7 @@ impl Fusion {
             .reshape((height * width, channels))?;
         let both = Tensor::cat(&[&fine.data, &upsampled], 1)?;
         let x = self.pw_exp_norm.forward(&self.pw_exp.forward(&both)?)?;
-        let x = self.pw_proj.forward(&x.gelu()?)?;
+        let x = self.pw_proj.forward(&gelu(&x)?)?;
         let x = self.pw_proj_norm.forward(&x)?;
         let (side, hidden) = (height / self.grid, x.dim(1)?);
         let pooled = x

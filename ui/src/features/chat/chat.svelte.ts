@@ -12,6 +12,8 @@ export interface Answer {
   kind: "answer";
   id: number;
   text: string;
+  /** What Sotto had to say about the question's files. */
+  notices: string[];
   /** The share of the question that the model has read, 0 to 1. */
   read: number;
   /** Set at its end, unless it failed. */
@@ -168,7 +170,7 @@ export class ChatController {
   }
 
   async #ask(text: string, attachments: readonly Attachment[]) {
-    this.#turns.push({ kind: "answer", id: this.#nextId++, text: "", read: 0, done: null, failure: null });
+    this.#turns.push({ kind: "answer", id: this.#nextId++, text: "", notices: [], read: 0, done: null, failure: null });
     const answer = this.#turns.at(-1) as Answer; // through the array, so that the page sees its changes
     this.#answer = answer;
     this.#announcement = "";
@@ -185,7 +187,8 @@ export class ChatController {
     let isStopHeard = false;
     try {
       await this.#client.ask(ask, (event) => {
-        if (event.event === "prefill") answer.read = event.done / event.total;
+        if (event.event === "notice") answer.notices.push(event.text);
+        else if (event.event === "prefill") answer.read = event.done / event.total;
         else if (event.event === "token") answer.text += event.text;
         else {
           answer.text += event.text ?? "";

@@ -6,6 +6,7 @@ use crate::config::TextConfig;
 use crate::error::Result;
 use crate::linear::Panels;
 use crate::loader::Loader;
+use crate::pointwise::gelu;
 
 #[derive(Debug)]
 pub(super) struct Mlp {
@@ -37,7 +38,7 @@ impl Mlp {
             gate = gaussian_top_k(&gate, z)?;
         }
         let up = self.up_proj.forward_rows(x, width)?;
-        self.down_proj.forward_columns(&(gate.gelu()? * up)?)
+        self.down_proj.forward_columns(&(gelu(&gate)? * up)?)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::linear::Linear;
 use crate::loader::Loader;
 use crate::norm::RmsNorm;
+use crate::pointwise::gelu;
 
 #[derive(Debug)]
 pub(super) enum Block {
@@ -201,7 +202,7 @@ impl EdgeResidual {
             Axis::same(self.kernel, self.stride, input.height),
             Axis::same(self.kernel, self.stride, input.width),
         )?;
-        let x = self.bn1.forward(&map.data)?.gelu()?;
+        let x = gelu(&self.bn1.forward(&map.data)?)?;
         let x = self.bn2.forward(&self.conv_pwl.forward(&x)?)?;
         skip(input, map.with(x))
     }
@@ -250,10 +251,10 @@ impl InvertedBottleneck {
             None => input.clone(),
         };
         let x = self.pw_exp.forward(&map.data)?;
-        map = map.with(self.pw_exp_norm.forward(&x)?.gelu()?);
+        map = map.with(gelu(&self.pw_exp_norm.forward(&x)?)?);
         if let Some(depthwise) = &self.dw_mid {
             map = depthwise.forward(&map)?;
-            map = map.with(map.data.gelu()?);
+            map = map.with(gelu(&map.data)?);
         }
         let x = self
             .pw_proj_norm

@@ -1,0 +1,184 @@
+//! Operations on every value by itself that candle runs on one core.
+//!
+//! On a CPU these use all cores and vector registers; elsewhere they are candle's own.
+
+use candle_core::{CpuStorage, CustomOp1, DType, Error as TensorError, Layout, Shape, Tensor};
+use half::bf16;
+use rayon::prelude::*;
+
+use crate::error::Result;
+
+/// Values that one task works on: enough to hide the cost of handing it out, and within a core's cache.
+const TASK: usize = 1 << 14;
+
+/// The tanh approximation of GELU, as everywhere in Gemma 3n.
+pub(crate) fn gelu(x: &Tensor) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return Ok(x.gelu()?);
+    }
+    Ok(x.contiguous()?.apply_op1_no_bwd(&Gelu)?)
+}
+
+/// A bf16 matrix, whose rows may be strided, in f32.
+pub(crate) fn widen(x: &Tensor) -> Result<Tensor> {
+    if !x.device().is_cpu() || x.rank() != 2 || x.stride()[1] != 1 {
+        return Ok(x.to_dtype(DType::F32)?);
+    }
+    Ok(x.apply_op1_no_bwd(&Widen)?)
+}
+
+struct Gelu;
+
+impl CustomOp1 for Gelu {
+    fn name(&self) -> &'static str {
+        "gelu"
+    }
+
+    fn cpu_fwd(
+        &self,
+        storage: &CpuStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (CpuStorage::F32(x), Some((start, end))) = (storage, layout.contiguous_offsets())
+        else {
+            return Err(TensorError::Msg("gelu takes contiguous f32 values".into()));
+        };
+        let mut out = vec![0f32; end - start];
+        out.par_chunks_mut(TASK)
+            .zip(x[start..end].par_chunks(TASK))
+            .for_each(|(out, x)| {
+                pulp::Arch::new().dispatch(|| {
+                    for (out, &x) in out.iter_mut().zip(x) {
+                        *out = gelu_of(x);
+                    }
+                });
+            });
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+}
+
+/// `x/2 * (1 + tanh(u))` written as `x / (1 + exp(-2u))`.
+#[inline(always)]
+fn gelu_of(x: f32) -> f32 {
+    const SQRT_2_OVER_PI: f32 = 0.797_884_56;
+    let u = SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x);
+    x / (1.0 + exp(-2.0 * u))
+}
+
+/// The exponential within three units in the last place, in operations that vector registers have.
+///
+/// Splits off a power of two and takes the rest, at most half of ln 2, from its Taylor series. What would
+/// leave the range of f32 is held just inside it.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    // ln 2 in two parts, the first with few enough bits to be multiplied exactly (Cody and Waite).
+    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    // Adding and taking away 1.5 * 2^23 rounds to a whole number.
+    const ROUND: f32 = 12_582_912.0;
+    let x = x.clamp(-87.0, 88.0);
+    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let r = x - n * LN_2_HIGH - n * LN_2_LOW;
+    let series = 1.0 / 5040.0;
+    let series = series * r + 1.0 / 720.0;
+    let series = series * r + 1.0 / 120.0;
+    let series = series * r + 1.0 / 24.0;
+    let series = series * r + 1.0 / 6.0;
+    let series = series * r + 0.5;
+    let series = series * r + 1.0;
+    let series = series * r + 1.0;
+    series * f32::from_bits(((n as i32 + 127) << 23) as u32)
+}
+
+struct Widen;
+
+impl CustomOp1 for Widen {
+    fn name(&self) -> &'static str {
+        "widen"
+    }
+
+    fn cpu_fwd(
+        &self,
+        storage: &CpuStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let CpuStorage::BF16(x) = storage else {
+            return Err(TensorError::Msg("widen takes bf16 values".into()));
+        };
+        let (n_rows, width) = layout.shape().dims2()?;
+        let (stride, start) = (layout.stride()[0], layout.start_offset());
+        let mut out = vec![0f32; n_rows * width];
+        let rows_per_task = (TASK / width).max(1);
+        out.par_chunks_mut(rows_per_task * width)
+            .enumerate()
+            .for_each(|(task, out)| {
+                pulp::Arch::new().dispatch(|| {
+                    for (n, out) in out.chunks_exact_mut(width).enumerate() {
+                        let from = start + (task * rows_per_task + n) * stride;
+                        widen_row(out, &x[from..from + width]);
+                    }
+                });
+            });
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+}
+
+#[inline(always)]
+fn widen_row(out: &mut [f32], x: &[bf16]) {
+    for (out, x) in out.iter_mut().zip(x) {
+        // A bf16 is the upper half of an f32; to_f32 would add a test for NaN.
+        *out = f32::from_bits(u32::from(x.to_bits()) << 16);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::worst;
+    use candle_core::Device;
+
+    #[test]
+    fn gelu_is_candles() {
+        let mut values: Vec<f32> = (-3000..3000).map(|i| i as f32 * 0.01).collect();
+        values.extend([0.0, -0.0, 1e-30, 1e4, -1e4, 1e30, -1e30]);
+        for len in (1..20).chain([values.len()]) {
+            let x = Tensor::new(&values[values.len() - len..], &Device::Cpu).unwrap();
+            let (ours, theirs) = (gelu(&x).unwrap(), x.gelu().unwrap());
+            let scale = (theirs.abs().unwrap() + 1.0).unwrap();
+            let ours = (ours / &scale).unwrap();
+            let theirs = (theirs / &scale).unwrap();
+            assert!(
+                worst(&ours, &theirs) < 3e-7,
+                "{len}: {}",
+                worst(&ours, &theirs)
+            );
+        }
+        let nan = Tensor::new(&[f32::NAN], &Device::Cpu).unwrap();
+        assert!(gelu(&nan).unwrap().to_vec1::<f32>().unwrap()[0].is_nan());
+    }
+
+    #[test]
+    fn exp_is_the_libraries() {
+        let off = (-8600..8700)
+            .map(|i| i as f32 * 0.01)
+            .map(|x| (f64::from(exp(x)) / f64::from(x).exp() - 1.0).abs())
+            .fold(0.0, f64::max);
+        assert!(off < 3.0 * f64::from(f32::EPSILON), "{off:e}");
+    }
+
+    #[test]
+    fn widened_matrices_are_the_converted_ones() {
+        let x = Tensor::randn(0f32, 1.0, (37, 50), &Device::Cpu).unwrap();
+        let x = x.to_dtype(DType::BF16).unwrap();
+        for view in [
+            x.clone(),
+            x.narrow(0, 3, 20).unwrap(),
+            x.narrow(1, 5, 13).unwrap(),
+        ] {
+            assert_eq!(
+                worst(&widen(&view).unwrap(), &view.to_dtype(DType::F32).unwrap()),
+                0.0
+            );
+        }
+    }
+}
