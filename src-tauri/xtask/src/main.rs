@@ -90,7 +90,7 @@ fn bindings() -> Outcome {
 fn deny() -> Outcome {
     const TOOL: &str = "target/tools/bin/cargo-deny";
     if !Path::new(TOOL).exists() {
-        // Unoptimised it compiles in a third of the time, and has little to do.
+        // Unoptimised it compiles with half the work (105 instead of 207 CPU seconds), and has little to do.
         let install = [
             "install",
             "cargo-deny",
