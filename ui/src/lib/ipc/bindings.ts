@@ -63,6 +63,8 @@ export type AskPart = { type: "text"; text: string } | { type: "image"; path: st
 
 /**  An answer as it is written; the last event is `Done`. */
 export type ChatEvent = 
+/**  Something about the question that the user should know: a sound file that is cut short, say. */
+{ event: "notice"; text: string } | 
 /**  So many of the prompt's tokens have gone through the model. */
 { event: "prefill"; done: number; total: number } | { event: "token"; id: number; 
 /**  What this token adds to the text; empty while a character is incomplete. */
