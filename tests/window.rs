@@ -1,5 +1,6 @@
 //! Sotto as its user meets it: the real window, with the real page in it.
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::PathBuf;
@@ -64,6 +65,7 @@ fn without_a_model_the_window_asks_for_one() {
             .text("[data-slot=first-model]")
             .contains("Choose a Gemma 3n model")
     );
+    window.screenshot("first-start");
 
     // A question can be written, but not sent.
     window.click(QUESTION);
@@ -176,6 +178,8 @@ fn a_conversation_with_the_keyboard_alone() {
             .contains("tokens")
     );
 
+    window.screenshot("conversation");
+
     window.press_with(CONTROL, "n");
     window.find("[data-slot=first-question]");
     assert!(!window.has("[data-slot=answer]"));
@@ -204,6 +208,7 @@ fn a_broken_model_is_named_and_another_can_be_chosen() {
     let sentence = window.text("[data-slot=notice] p");
     assert!(sentence.ends_with('.'), "{sentence}");
     assert_eq!(window.text("[data-slot=notice] summary"), "Choose another");
+    window.screenshot("broken-model");
 
     // A second start with a good model goes to this window.
     desktop.second_start(&[&tiny_checkpoint()]);

@@ -226,8 +226,13 @@ impl Window<'_> {
         ));
     }
 
-    /// Saves a picture of the whole screen, once the page has been drawn: the elements are there before the pixels.
-    pub fn screenshot(&self, to: &Path) {
+    /// Saves a picture of the whole screen as `$SOTTO_SCREENSHOTS/NAME.png`, for people to look at;
+    /// does nothing without that variable.
+    pub fn screenshot(&self, name: &str) {
+        let Some(folder) = std::env::var_os("SOTTO_SCREENSHOTS") else {
+            return;
+        };
+        // The elements are there before the pixels.
         self.js_async(
             "requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => done(null), 300)))",
         );
@@ -235,7 +240,7 @@ impl Window<'_> {
             .desktop
             .command("import")
             .args(["-window", "root"])
-            .arg(to)
+            .arg(Path::new(&folder).join(name).with_extension("png"))
             .status();
         assert!(status.unwrap().success());
     }

@@ -214,20 +214,10 @@ impl CustomOp1 for Patches {
             .enumerate()
             .for_each(|(row, out)| {
                 for (column, patch) in out.chunks_exact_mut(patch).enumerate() {
-                    for y in 0..self.rows.kernel {
-                        let top = (first + row) * self.rows.stride + y;
-                        let Some(top) = inside(top, self.rows.pad.0, height) else {
-                            continue;
-                        };
-                        for x in 0..self.columns.kernel {
-                            let left = column * self.columns.stride + x;
-                            let Some(left) = inside(left, self.columns.pad.0, width) else {
-                                continue;
-                            };
-                            let from = (top * width + left) * channels;
-                            let to = (y * self.columns.kernel + x) * channels;
-                            patch[to..to + channels].copy_from_slice(&data[from..from + channels]);
-                        }
+                    let place = (first + row, column);
+                    for (tap, pixel) in taps(place, self.rows, self.columns, (height, width)) {
+                        patch[tap * channels..][..channels]
+                            .copy_from_slice(&data[pixel * channels..][..channels]);
                     }
                 }
             });
@@ -262,24 +252,13 @@ impl CustomOp2 for Depthwise {
             .for_each(|(row, out)| {
                 pulp::Arch::new().dispatch(|| {
                     for (column, sum) in out.chunks_exact_mut(channels).enumerate() {
-                        for y in 0..self.rows.kernel {
-                            let top = row * self.rows.stride + y;
-                            let Some(top) = inside(top, self.rows.pad.0, height) else {
-                                continue;
-                            };
-                            for x in 0..self.columns.kernel {
-                                let left = column * self.columns.stride + x;
-                                let Some(left) = inside(left, self.columns.pad.0, width) else {
-                                    continue;
-                                };
-                                let from = (top * width + left) * channels;
-                                let at = (y * self.columns.kernel + x) * channels;
-                                multiply_add(
-                                    sum,
-                                    &data[from..from + channels],
-                                    &weight[at..at + channels],
-                                );
-                            }
+                        let place = (row, column);
+                        for (tap, pixel) in taps(place, self.rows, self.columns, (height, width)) {
+                            multiply_add(
+                                sum,
+                                &data[pixel * channels..][..channels],
+                                &weight[tap * channels..][..channels],
+                            );
                         }
                     }
                 });
@@ -293,6 +272,24 @@ fn multiply_add(sum: &mut [f32], a: &[f32], b: &[f32]) {
     for ((sum, a), b) in sum.iter_mut().zip(a).zip(b) {
         *sum += a * b;
     }
+}
+
+/// What a window at an output place covers: the kernel's entries that lie on the map, and the pixels under them.
+#[inline(always)]
+fn taps(
+    (row, column): (usize, usize),
+    rows: Axis,
+    columns: Axis,
+    (height, width): (usize, usize),
+) -> impl Iterator<Item = (usize, usize)> {
+    (0..rows.kernel)
+        .filter_map(move |y| Some((y, inside(row * rows.stride + y, rows.pad.0, height)?)))
+        .flat_map(move |(y, top)| {
+            (0..columns.kernel).filter_map(move |x| {
+                let left = inside(column * columns.stride + x, columns.pad.0, width)?;
+                Some((y * columns.kernel + x, top * width + left))
+            })
+        })
 }
 
 /// The place in the map of a place in the padded map.

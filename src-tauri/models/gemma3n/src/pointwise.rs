@@ -60,7 +60,7 @@ impl CustomOp1 for Gelu {
 /// `x/2 * (1 + tanh(u))` written as `x / (1 + exp(-2u))`.
 #[inline(always)]
 fn gelu_of(x: f32) -> f32 {
-    const SQRT_2_OVER_PI: f32 = 0.797_884_56;
+    const SQRT_2_OVER_PI: f32 = 0.797_884_6;
     let u = SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x);
     x / (1.0 + exp(-2.0 * u))
 }
