@@ -33,6 +33,15 @@ enum Slot {
     Failed(ApiError),
 }
 
+impl Slot {
+    /// Lets go of a model. Not to be called under the lock: it waits for the answer in flight to end.
+    fn close(self) {
+        if let Self::Ready(engine, _) = self {
+            engine.close();
+        }
+    }
+}
+
 #[derive(Clone)]
 struct OpeningModel {
     path: String,

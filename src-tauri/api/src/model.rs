@@ -35,18 +35,20 @@ impl Api {
             stage: "looking at the files".into(),
             percent: 0.0,
         };
-        {
+        let opening = Slot::Opening(OpeningModel {
+            path,
+            progress: begin.clone(),
+        });
+        // Closed first, so that two models never share the memory.
+        let old = {
             let mut slot = self.slot();
             if let Slot::Opening(opening) = &*slot {
                 let message = format!("Sotto is still opening {}.", opening.path);
                 return Err(ApiError::new(ErrorCode::Busy, message));
             }
-            // Closed first, so that two models never share the memory.
-            *slot = Slot::Opening(OpeningModel {
-                path: path.clone(),
-                progress: begin.clone(),
-            });
-        }
+            std::mem::replace(&mut *slot, opening)
+        };
+        old.close();
         let mut report = |progress: OpenProgress| {
             if let Slot::Opening(opening) = &mut *self.slot() {
                 opening.progress = progress.clone();
@@ -105,8 +107,7 @@ impl Api {
 
     pub fn close_model(&self) {
         let old = std::mem::take(&mut *self.slot());
-        // Outside the lock: closing waits for the answer in flight to stop.
-        drop(old);
+        old.close();
     }
 }
 

@@ -59,6 +59,10 @@ impl Package {
                 gemma3n::Error::Cancelled => Error::Cancelled,
                 other => other.into(),
             })?;
+        // Bytes that nothing reads (keys and values of layers that borrow theirs) were counted, too.
+        if !on(1.0) {
+            return Err(Error::Cancelled);
+        }
         let config = model.config();
 
         let tokenizer = read_tokenizer(&checkpoint)?;

@@ -71,6 +71,11 @@ impl Engine {
         &self.package
     }
 
+    /// Ends the answer in flight and refuses new ones. The memory is free when the last owner has let go.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
     /// Puts a turn of a conversation in the queue. The first turn of an unknown id begins one.
     pub fn ask(&self, conversation: &str, turn: Turn) -> Answer {
         let (events, answer) = channel();
@@ -97,7 +102,7 @@ impl Engine {
 impl Drop for Engine {
     /// Stops the answer in flight and waits for the thread, so that the memory is free afterwards.
     fn drop(&mut self) {
-        self.closing.store(true, Ordering::Relaxed);
+        self.close();
         drop(self.queue.take());
         if let Some(thread) = self.thread.take() {
             // Its panics are caught and reported per request; nothing is left to say here.
