@@ -48,6 +48,14 @@ pub(crate) struct SequenceRows<'a> {
     pub wanted: Wanted,
 }
 
+/// Which rows of a pass go on through the borrowing layers.
+enum Kept {
+    All,
+    /// These, by their index.
+    Rows(Tensor),
+    Nothing,
+}
+
 #[derive(Debug)]
 pub(crate) struct TextModel {
     config: TextConfig,
@@ -158,16 +166,17 @@ impl TextModel {
         let mut per_layer = self.per_layer_inputs.forward(embeddings, lookups)?;
         let mut streams = self.input_streams.spread(embeddings)?;
         let sources = submodel.kv_sources(config);
-        let mut left = false;
+        let mut narrowed = false;
         for (n, (&index, &width)) in submodel.layers().iter().zip(submodel.widths()).enumerate() {
             if n == submodel.n_kv_owners() {
-                left = true;
-                let Some(rows) = self.keep_wanted(&mut pass)? else {
-                    break;
-                };
-                if let Some(rows) = rows {
-                    streams = streams.index_select(&rows, 0)?;
-                    per_layer = per_layer.index_select(&rows, 0)?;
+                narrowed = true;
+                match self.keep_wanted(&mut pass)? {
+                    Kept::All => {}
+                    Kept::Nothing => break,
+                    Kept::Rows(rows) => {
+                        streams = streams.index_select(&rows, 0)?;
+                        per_layer = per_layer.index_select(&rows, 0)?;
+                    }
                 }
             }
             let row = per_layer.narrow(1, index, 1)?.squeeze(1)?;
@@ -175,7 +184,7 @@ impl TextModel {
                 self.layers[index].forward(&streams, &row, width, n, sources[n], &mut pass)?;
             trace(index, &streams);
         }
-        if !left && let Some(Some(rows)) = self.keep_wanted(&mut pass)? {
+        if !narrowed && let Kept::Rows(rows) = self.keep_wanted(&mut pass)? {
             streams = streams.index_select(&rows, 0)?;
         }
         for sequence in pass.sequences.iter_mut() {
@@ -192,12 +201,8 @@ impl TextModel {
         }))
     }
 
-    /// Drops the rows that nobody wants. `None`: nobody wants any. `Some(None)`: all stay.
-    #[expect(
-        clippy::option_option,
-        reason = "the two kinds of nothing mean different things"
-    )]
-    fn keep_wanted(&self, pass: &mut Pass) -> Result<Option<Option<Tensor>>> {
+    /// Drops the rows that nobody wants.
+    fn keep_wanted(&self, pass: &mut Pass) -> Result<Kept> {
         let mut rows = Vec::new();
         let mut start = 0;
         let mut positions = Vec::new();
@@ -213,14 +218,14 @@ impl TextModel {
         }
         let n_rows = rows.len();
         if n_rows == start {
-            return Ok(Some(None));
+            return Ok(Kept::All);
         }
         if n_rows == 0 {
             pass.positions = positions;
-            return Ok(None);
+            return Ok(Kept::Nothing);
         }
         pass.set_positions(positions, &self.device)?;
-        Ok(Some(Some(Tensor::from_vec(rows, n_rows, &self.device)?)))
+        Ok(Kept::Rows(Tensor::from_vec(rows, n_rows, &self.device)?))
     }
 
     pub fn new_cache(&self, submodel: &Arc<Submodel>) -> KvCache {
