@@ -245,6 +245,18 @@ impl Window<'_> {
         assert!(status.unwrap().success());
     }
 
+    /// Saves a picture of the whole screen; never panics, since it runs when a test has.
+    fn picture_of_failure(&self) {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("window").replace("::", "-");
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.png"));
+        let mut import = self.desktop.command("import");
+        let status = import.args(["-window", "root"]).arg(&file).status();
+        if status.is_ok_and(|status| status.success()) {
+            eprintln!("what the screen showed: {}", file.display());
+        }
+    }
+
     fn post(&self, path: &str, body: Value) -> Result<Value, String> {
         self.http("POST", &format!("/session/{}{path}", self.session), &body)
     }
@@ -292,6 +304,9 @@ impl Window<'_> {
 
 impl Drop for Window<'_> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.picture_of_failure();
+        }
         let _ = self.http(
             "DELETE",
             &format!("/session/{}", self.session),
