@@ -17,7 +17,6 @@ use clap::{CommandFactory, FromArgMatches};
 use args::{Cli, Command, ModelArgs};
 
 fn main() -> ExitCode {
-    // A reader that went away (`sotto-cli ... | head`) is no error worth words.
     let matches = Cli::command().get_matches();
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
@@ -33,6 +32,7 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        // A reader that went away (`sotto-cli ... | head`) is no error worth words.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }

@@ -177,11 +177,7 @@ impl Package {
 
     pub fn encode_picture(&self, picture: &RgbImage) -> Result<SoftTokens> {
         let Some(processor) = &self.image_processor else {
-            return Err(gemma3n::Error::MissingPart {
-                part: "vision",
-                input: "picture",
-            }
-            .into());
+            return Err(gemma3n::Error::no_vision().into());
         };
         Ok(self.model.encode_image(&processor.process(picture))?)
     }
@@ -189,11 +185,7 @@ impl Package {
     /// Encodes 16 kHz mono samples.
     pub fn encode_sound(&self, samples: &[f32]) -> Result<SoftTokens> {
         let Some(log_mel) = &self.log_mel else {
-            return Err(gemma3n::Error::MissingPart {
-                part: "audio",
-                input: "sound",
-            }
-            .into());
+            return Err(gemma3n::Error::no_audio().into());
         };
         let features: MelFeatures = log_mel.extract(samples)?;
         Ok(self.model.encode_audio(&features)?)

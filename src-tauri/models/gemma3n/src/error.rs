@@ -55,3 +55,21 @@ pub enum Error {
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A picture was given to a model without the vision tower.
+    pub fn no_vision() -> Self {
+        Self::MissingPart {
+            part: "vision",
+            input: "picture",
+        }
+    }
+
+    /// Sound was given to a model without the audio tower.
+    pub fn no_audio() -> Self {
+        Self::MissingPart {
+            part: "audio",
+            input: "sound",
+        }
+    }
+}

@@ -315,12 +315,8 @@ impl Model {
         pixels: &Pixels,
         trace: &mut dyn FnMut(&str, &Map),
     ) -> Result<SoftTokens> {
-        let missing = Error::MissingPart {
-            part: "vision",
-            input: "picture",
-        };
         let (Some(config), Some(embedder)) = (&self.config.vision, &self.embed_vision) else {
-            return Err(missing);
+            return Err(Error::no_vision());
         };
         let tower = load_once(&self.vision, || {
             VisionTower::load(
@@ -380,10 +376,7 @@ impl Model {
         trace: &mut dyn FnMut(&str, &Tensor),
     ) -> Result<crate::audio::Heard> {
         let Some(config) = &self.config.audio else {
-            return Err(Error::MissingPart {
-                part: "audio",
-                input: "sound",
-            });
+            return Err(Error::no_audio());
         };
         let tower = load_once(&self.audio, || {
             AudioTower::load(
@@ -400,10 +393,7 @@ impl Model {
     pub fn embed_heard(&self, heard: &crate::audio::Heard) -> Result<Tensor> {
         match &self.embed_audio {
             Some(embedder) => embedder.soft(&heard.data),
-            None => Err(Error::MissingPart {
-                part: "audio",
-                input: "sound",
-            }),
+            None => Err(Error::no_audio()),
         }
     }
 

@@ -67,10 +67,7 @@ impl VisionTower {
         let &[.., fine, coarse] = stage_channels.as_slice() else {
             // Asking for the tensor that a second stage begins with makes the sentence.
             loader.tensor(&format!("{PREFIX}.blocks.1.0.pw_exp.conv.weight"), &[])?;
-            return Err(Error::MissingPart {
-                part: "vision",
-                input: "picture",
-            });
+            return Err(Error::no_vision());
         };
         Ok(Self {
             stem,
