@@ -54,6 +54,13 @@ impl Api {
         }
         Err(engine::Error::Closed.into())
     }
+
+    /// Frees what a conversation holds; the next ask with its id starts a new one.
+    pub fn forget(&self, conversation: &str) {
+        if let Ok(engine) = self.engine() {
+            engine.forget(conversation);
+        }
+    }
 }
 
 fn done_event(report: engine::Report) -> ChatEvent {

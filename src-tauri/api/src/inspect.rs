@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use engine::SubmodelFacts;
 use serde::Serialize;
 use weights::Format;
 
+use crate::Api;
 use crate::types::ApiError;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -42,6 +44,36 @@ pub struct SubmodelEntry {
     pub effective_parameters: u64,
 }
 
+impl From<SubmodelFacts> for SubmodelEntry {
+    fn from(facts: SubmodelFacts) -> Self {
+        Self {
+            name: facts.name,
+            layers: facts.layers,
+            effective_parameters: facts.effective_parameters,
+        }
+    }
+}
+
+impl Api {
+    /// What the open model can run as, the smallest first.
+    pub fn submodels(&self) -> Result<Vec<SubmodelEntry>, ApiError> {
+        let engine = self.engine()?;
+        let config = engine.package().model().config();
+        let submodels = engine.package().submodels().iter();
+        Ok(submodels
+            .map(|submodel| SubmodelFacts::new(submodel, config).into())
+            .collect())
+    }
+
+    /// The submodel of the open model that an ask with this name is answered by.
+    pub fn submodel(&self, name: Option<&str>) -> Result<SubmodelEntry, ApiError> {
+        let engine = self.engine()?;
+        let package = engine.package();
+        let submodel = package.submodel(name)?;
+        Ok(SubmodelFacts::new(&submodel, package.model().config()).into())
+    }
+}
+
 /// Reads a model's headers. Needs no open model and opens none.
 pub fn inspect(path: &Path, projector: Option<&Path>) -> Result<InspectReply, ApiError> {
     let found = engine::inspect(path, projector)?;
@@ -63,15 +95,7 @@ pub fn inspect(path: &Path, projector: Option<&Path>) -> Result<InspectReply, Ap
         bytes: found.bytes,
         bytes_by_type: found.bytes_by_type,
         context_length: found.context_length,
-        submodels: found
-            .submodels
-            .into_iter()
-            .map(|submodel| SubmodelEntry {
-                name: submodel.name,
-                layers: submodel.layers,
-                effective_parameters: submodel.effective_parameters,
-            })
-            .collect(),
+        submodels: found.submodels.into_iter().map(Into::into).collect(),
         missing: found.missing,
     })
 }

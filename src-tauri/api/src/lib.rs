@@ -4,6 +4,7 @@
 
 mod ask;
 mod failure;
+mod import;
 mod inspect;
 mod model;
 mod score;
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::Engine;
 
+pub use import::{ImportReply, ImportRequest, PackageType, import};
 pub use inspect::{InspectReply, ParameterCounts, SubmodelEntry, inspect};
 pub use score::{ScoreReply, ScoreRequest, ScoredToken, TopToken};
 pub use types::*;

@@ -1,8 +1,9 @@
 //! The command line.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use api::ComputeType;
+use api::{ComputeType, PackageType};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Private assistant on a Gemma 3n model, from the command line.
@@ -21,6 +22,10 @@ pub enum Command {
     Score(ScoreArgs),
     /// Print what is in a model without loading it
     Inspect(InspectArgs),
+    /// Make a package of a Hugging Face folder: two GGUF files at fewer bits
+    Import(ImportArgs),
+    /// Measure the answers to a set of questions whose answers are known
+    Evaluate(EvaluateArgs),
 }
 
 #[derive(Args)]
@@ -140,4 +145,58 @@ pub struct InspectArgs {
     pub projector: Option<PathBuf>,
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args)]
+pub struct ImportArgs {
+    /// A Hugging Face folder
+    #[arg(value_name = "SRC")]
+    pub source: PathBuf,
+    /// Where the package goes; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// What to call the files; the folder's own name if not given
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// What the matrices are stored as
+    #[arg(long = "type", value_name = "TYPE", default_value = "q8_0")]
+    pub kind: PackageKind,
+    /// Take the place of a package of the same name
+    #[arg(long)]
+    pub replace: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum PackageKind {
+    /// 8 bits and a scale for every 32 numbers
+    #[value(name = "q8_0")]
+    Q8_0,
+}
+
+impl From<PackageKind> for PackageType {
+    fn from(kind: PackageKind) -> Self {
+        match kind {
+            PackageKind::Q8_0 => Self::Q8_0,
+        }
+    }
+}
+
+#[derive(Args)]
+pub struct EvaluateArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// A folder with items.jsonl
+    pub set: PathBuf,
+    /// As for chat, and all for every one that has a name; the whole model if not given
+    #[arg(long, value_name = "NAME")]
+    pub submodel: Vec<String>,
+    /// Only the first N items of every group
+    #[arg(long, value_name = "N")]
+    pub limit: Option<NonZeroUsize>,
+    /// {"model":..,"submodels":[{"submodel":..,"tasks":[..],..}]}
+    #[arg(long)]
+    pub json: bool,
+    /// Write every answer to this file, a JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub answers: Option<PathBuf>,
 }

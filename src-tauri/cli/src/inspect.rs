@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::args::InspectArgs;
-use crate::{Failure, print_json};
+use crate::{Failure, grouped, print_json};
 
 pub fn run(args: &InspectArgs) -> Result<(), Failure> {
     let reply = api::inspect(&args.model, args.projector.as_deref())?;
@@ -47,17 +47,4 @@ pub fn run(args: &InspectArgs) -> Result<(), Failure> {
         )?;
     }
     Ok(())
-}
-
-/// `1234567` as `1 234 567`.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(' ');
-        }
-        out.push(digit);
-    }
-    out
 }

@@ -5,6 +5,8 @@
 
 mod args;
 mod chat;
+mod evaluate;
+mod import;
 mod inspect;
 mod score;
 
@@ -29,6 +31,8 @@ fn main() -> ExitCode {
         }
         Command::Score(score) => score::run(score),
         Command::Inspect(inspect) => inspect::run(inspect),
+        Command::Import(import) => import::run(import),
+        Command::Evaluate(evaluate) => evaluate::run(evaluate),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -97,4 +101,17 @@ pub fn print_json(reply: &impl serde::Serialize) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     Ok(out.flush()?)
+}
+
+/// `1234567` as `1 234 567`.
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(' ');
+        }
+        out.push(digit);
+    }
+    out
 }

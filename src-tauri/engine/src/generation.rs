@@ -2,7 +2,7 @@
 
 use gemma3n::Tokenizer;
 use serde_json::Value;
-use weights::{Checkpoint, Metadata};
+use weights::{Checkpoint, Gguf, Metadata};
 
 use crate::error::{Error, Result};
 
@@ -68,6 +68,7 @@ impl Generation {
                 }
             }
             Metadata::Gguf(gguf) => {
+                generation.read_gguf(gguf)?;
                 for key in ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"] {
                     stop_ids.extend(gguf.opt_u64(key)?.and_then(|id| u32::try_from(id).ok()));
                 }
@@ -102,6 +103,24 @@ impl Generation {
         self.top_p = number("top_p").unwrap_or(self.top_p);
         self.min_p = number("min_p").unwrap_or(self.min_p);
         self.repetition_penalty = number("repetition_penalty").unwrap_or(self.repetition_penalty);
+    }
+
+    fn read_gguf(&mut self, gguf: &Gguf) -> Result<()> {
+        for (key, number) in [
+            ("temp", &mut self.temperature),
+            ("top_p", &mut self.top_p),
+            ("min_p", &mut self.min_p),
+            ("penalty_repeat", &mut self.repetition_penalty),
+        ] {
+            *number = gguf
+                .opt_f32(&format!("general.sampling.{key}"))?
+                .unwrap_or(*number);
+        }
+        if let Some(top_k) = gguf.get("general.sampling.top_k") {
+            // Other runtimes also write -1 for keeping all.
+            self.top_k = top_k.as_u64().map_or(0, |k| k as usize);
+        }
+        Ok(())
     }
 
     /// The model's way of writing, with what the request changes; refuses numbers that mean nothing.

@@ -39,6 +39,16 @@ pub struct SubmodelFacts {
     pub effective_parameters: u64,
 }
 
+impl SubmodelFacts {
+    pub fn new(submodel: &Submodel, config: &Config) -> Self {
+        Self {
+            name: submodel.name().to_owned(),
+            layers: submodel.layers().len(),
+            effective_parameters: submodel.effective_parameters(&config.text),
+        }
+    }
+}
+
 impl Inspection {
     pub fn parameters(&self) -> u64 {
         self.text + self.per_layer_embeddings + self.embedding + self.vision + self.audio
@@ -73,11 +83,7 @@ fn inspect_checkpoint(checkpoint: &Checkpoint, config: &Config) -> Result<Inspec
         context_length: config.text.max_position_embeddings,
         submodels: submodels(checkpoint, config, &whole)?
             .iter()
-            .map(|s| SubmodelFacts {
-                name: s.name().to_owned(),
-                layers: s.layers().len(),
-                effective_parameters: s.effective_parameters(&config.text),
-            })
+            .map(|s| SubmodelFacts::new(s, config))
             .collect(),
         missing: missing(checkpoint, config)?,
     };

@@ -6,6 +6,7 @@
 mod conversation;
 mod error;
 mod generation;
+mod import;
 mod inspect;
 mod package;
 mod sampler;
@@ -15,6 +16,7 @@ mod thread;
 pub use conversation::{DoneReason, Event, Part, Report, Turn};
 pub use error::Error;
 pub use generation::{Generation, Overrides};
+pub use import::{Import, import};
 pub use inspect::{Inspection, SubmodelFacts, inspect, inspect_open};
 pub use package::{OpenOptions, Package};
 pub use score::{ScoredToken, score};

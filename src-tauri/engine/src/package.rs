@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gemma3n::{
     ChatTemplate, Compute, ImageProcessor, LogMel, MediaTokens, MelConfig, MelFeatures, Model,
-    Options, PromptBuilder, SoftTokens, Submodel, Tokenizer, best_device, preprocessor_config,
+    Options, PromptBuilder, SoftTokens, Submodel, Tokenizer, best_device,
 };
 use image::RgbImage;
 use weights::{Checkpoint, Metadata};
@@ -82,7 +82,7 @@ impl Package {
         }
         let generation = Generation::from_checkpoint(&checkpoint, tokenizer.as_ref())?;
         let mut media = MediaTokens::default();
-        let settings = preprocessor_config(&checkpoint)?;
+        let settings = checkpoint.preprocessor_config()?;
         let mut image_processor = None;
         if let Some(vision) = &config.vision {
             media.image_soft_tokens = vision.soft_tokens_per_image;
@@ -260,30 +260,15 @@ fn read_template(checkpoint: &Checkpoint) -> Result<ChatTemplate> {
     Ok(ChatTemplate::from_tokenizer_config(&value)?.unwrap_or_default())
 }
 
-/// The published slices, and those of a `matformer.json` in the model's folder or beside it.
+/// The published slices, and the model's own.
 pub(crate) fn submodels(
     checkpoint: &Checkpoint,
     config: &gemma3n::Config,
     whole: &Arc<Submodel>,
 ) -> Result<Vec<Arc<Submodel>>> {
-    let path = checkpoint.path();
-    let own = [Some(path), path.parent()]
-        .into_iter()
-        .flatten()
-        .map(|folder| folder.join("matformer.json"))
-        .find(|file| file.is_file());
     let mut submodels = Submodel::published(&config.text);
-    if let Some(file) = own {
-        let text = std::fs::read_to_string(&file).map_err(|e| Error::BrokenFile {
-            file: file.display().to_string(),
-            reason: e.to_string(),
-        })?;
-        // A table beside the folder may belong to a larger model than this one.
-        match Submodel::from_json(&text, &config.text) {
-            Ok(found) => submodels.extend(found),
-            Err(error) if file.parent() == Some(path) => return Err(error.into()),
-            Err(_) => {}
-        }
+    if let Some((_, own)) = own_submodels(checkpoint, config)? {
+        submodels.extend(own);
     }
     let mut submodels: Vec<Arc<Submodel>> = submodels.into_iter().map(Arc::new).collect();
     if submodels.iter().all(|s| s.name() != whole.name()) {
@@ -291,4 +276,19 @@ pub(crate) fn submodels(
     }
     submodels.sort_by_key(|s| s.effective_parameters(&config.text));
     Ok(submodels)
+}
+
+/// The table of the model's own slices, and the slices. One that lies beside the model and does not fit is no table of it.
+pub(crate) fn own_submodels(
+    checkpoint: &Checkpoint,
+    config: &gemma3n::Config,
+) -> Result<Option<(String, Vec<Submodel>)>> {
+    let Some(table) = checkpoint.submodel_table()? else {
+        return Ok(None);
+    };
+    match Submodel::from_json(&table.text, &config.text) {
+        Ok(submodels) => Ok(Some((table.text, submodels))),
+        Err(error) if table.own => Err(error.into()),
+        Err(_) => Ok(None),
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::thread::JoinHandle;
 
 use crate::conversation::{Conversation, Event, Turn};
@@ -21,7 +21,13 @@ pub struct Engine {
     thread: Option<JoinHandle<()>>,
 }
 
-struct Request {
+enum Request {
+    Ask(Question),
+    /// The conversation is over.
+    Forget(String),
+}
+
+struct Question {
     conversation: String,
     turn: Turn,
     events: Sender<Result<Event>>,
@@ -80,21 +86,29 @@ impl Engine {
     pub fn ask(&self, conversation: &str, turn: Turn) -> Answer {
         let (events, answer) = channel();
         let stop = Arc::new(AtomicBool::new(false));
-        let request = Request {
+        let question = Question {
             conversation: conversation.to_owned(),
             turn,
             events,
             stop: Arc::clone(&stop),
         };
         if let Some(queue) = &self.queue
-            && let Err(unsent) = queue.send(request)
+            && let Err(SendError(Request::Ask(unsent))) = queue.send(Request::Ask(question))
         {
             // The receiver is in our hands, so this cannot fail.
-            let _ = unsent.0.events.send(Err(Error::Closed));
+            let _ = unsent.events.send(Err(Error::Closed));
         }
         Answer {
             events: answer,
             stop,
+        }
+    }
+
+    /// Frees what a conversation holds, once the requests before this one are answered.
+    pub fn forget(&self, conversation: &str) {
+        if let Some(queue) = &self.queue {
+            // A thread that has ended holds nothing any more.
+            let _ = queue.send(Request::Forget(conversation.to_owned()));
         }
     }
 }
@@ -114,12 +128,19 @@ impl Drop for Engine {
 fn run(package: &Package, requests: &Receiver<Request>, closing: &AtomicBool) {
     let mut conversations: HashMap<String, Conversation> = HashMap::new();
     while let Ok(request) = requests.recv() {
-        let Request {
+        let question = match request {
+            Request::Ask(question) => question,
+            Request::Forget(id) => {
+                conversations.remove(&id);
+                continue;
+            }
+        };
+        let Question {
             conversation: id,
             turn,
             events,
             stop,
-        } = request;
+        } = question;
         if closing.load(Ordering::Relaxed) {
             let _ = events.send(Err(Error::Closed));
             continue;

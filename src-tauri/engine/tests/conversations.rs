@@ -132,6 +132,17 @@ fn conversations_are_apart_and_survive_being_put_down() {
 }
 
 #[test]
+fn a_conversation_that_is_forgotten_begins_anew() {
+    let engine = open(&tiny().join("checkpoint"));
+    let first = answer(&engine, "a", turn("The grey sea.")).unwrap();
+    engine.forget("a");
+    engine.forget("unknown");
+    let again = answer(&engine, "a", turn("The grey sea.")).unwrap();
+    assert_eq!(first.0, again.0);
+    assert_eq!(first.2.prompt_tokens, again.2.prompt_tokens);
+}
+
+#[test]
 fn a_picture_of_an_earlier_turn_stays_in_the_conversation() {
     let engine = open(&tiny().join("checkpoint"));
     let picture = std::fs::read(tiny().join("inputs/image_a.png")).unwrap();

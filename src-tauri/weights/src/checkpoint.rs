@@ -11,8 +11,22 @@ use crate::tensor::TensorView;
 use crate::{DType, Error};
 
 mod finite;
-mod folder;
+pub(crate) mod folder;
 mod package;
+
+/// The key of a package that holds its `preprocessor_config.json`.
+pub(crate) const PREPROCESSOR_KEY: &str = "sotto.preprocessor_config";
+/// The key of a package that holds its `matformer.json`.
+pub(crate) const SUBMODELS_KEY: &str = "sotto.submodels";
+
+/// The slices of a model's own that a file describes, in the form of `matformer.json`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubmodelTable {
+    pub file: PathBuf,
+    pub text: String,
+    /// Part of the model. A table that only lies beside it may belong to another one.
+    pub own: bool,
+}
 
 /// Which kind of model was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -127,6 +141,61 @@ impl Checkpoint {
             Format::HuggingFace => folder::text_file(&self.path, name),
             Format::Gguf => Ok(None),
         }
+    }
+
+    /// The table of slices in the package, or else in the model's folder, or else beside what was opened.
+    pub fn submodel_table(&self) -> Result<Option<SubmodelTable>, Error> {
+        const FILE: &str = "matformer.json";
+        if let Metadata::Gguf(gguf) = &self.metadata
+            && let Some(text) = gguf.opt_string(SUBMODELS_KEY)?
+        {
+            return Ok(Some(SubmodelTable {
+                file: gguf.file().to_owned(),
+                text: text.to_owned(),
+                own: true,
+            }));
+        }
+        let folder = self.path.is_dir().then_some(self.path.as_path());
+        for (folder, own) in [(folder, true), (self.path.parent(), false)] {
+            let Some(folder) = folder else {
+                continue;
+            };
+            if let Some(text) = folder::text_file(folder, FILE)? {
+                let file = folder.join(FILE);
+                return Ok(Some(SubmodelTable { file, text, own }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// How pictures and sound are prepared for the model: `preprocessor_config.json`, or the same in two sections of a
+    /// newer library's `processor_config.json`; packages carry it with the towers.
+    pub fn preprocessor_config(&self) -> Result<Option<serde_json::Value>, Error> {
+        let parse = |file: &Path, text: &str| {
+            serde_json::from_str::<serde_json::Value>(text)
+                .map_err(|e| Error::header(file, format!("it is not JSON ({e})")))
+        };
+        if let Metadata::Gguf(gguf) = &self.metadata {
+            let text = gguf.opt_string(PREPROCESSOR_KEY)?;
+            return text.map(|text| parse(gguf.file(), text)).transpose();
+        }
+        let read = |name: &str| match self.text_file(name)? {
+            Some(text) => parse(&self.path.join(name), &text).map(Some),
+            None => Ok(None),
+        };
+        if let Some(settings) = read("preprocessor_config.json")? {
+            return Ok(Some(settings));
+        }
+        let Some(processor) = read("processor_config.json")? else {
+            return Ok(None);
+        };
+        let mut merged = serde_json::Map::new();
+        for section in ["feature_extractor", "image_processor"] {
+            if let Some(section) = processor[section].as_object() {
+                merged.extend(section.clone());
+            }
+        }
+        Ok((!merged.is_empty()).then_some(merged.into()))
     }
 
     /// The first tensor, by name, that holds a NaN or an infinity, as a number or as the scale of a block.

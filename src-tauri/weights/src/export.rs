@@ -1,10 +1,11 @@
-//! Writes a Hugging Face folder as a GGUF package, numbers unchanged.
+//! Writes a Hugging Face folder as a GGUF package, numbers unchanged or at fewer bits.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::checkpoint::{Checkpoint, Metadata};
-use crate::gguf::Writer;
+use crate::encode::{self, Target};
+use crate::gguf::{Body, Writer};
 use crate::names::{self, Part};
 use crate::tensor::TensorView;
 use crate::{DType, Error};
@@ -12,18 +13,40 @@ use config::Config;
 
 mod config;
 mod projector;
+mod sampling;
 mod text;
 mod tokenizer;
+mod types;
+
+/// How a package is written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// `None` leaves every number as it is.
+    pub quantisation: Option<Quantisation>,
+    /// What `matformer.json` says: the model's own slices, for the reader to find them without that file.
+    pub submodels: Option<&'a str>,
+    /// What the model calls itself; `None`: like the source's folder.
+    pub name: Option<&'a str>,
+}
+
+/// What the matrices of a package are stored as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantisation {
+    /// 8 bits and a scale for every 32 numbers.
+    Q8_0,
+}
 
 /// Writes the text model to `text_out` and, if asked for, its towers to `projector_out`.
 ///
 /// Everything a reader needs besides the weights is stored as key-values: those that other runtimes know, and under
 /// `sotto.` the few for which there is no common key.
 /// Without `projector_out` the towers are left out.
+/// Tensors are read, rewritten and written a piece at a time, so a model never has to fit the memory.
 pub fn write_gguf(
     checkpoint: &Checkpoint,
     text_out: &Path,
     projector_out: Option<&Path>,
+    options: &Options<'_>,
 ) -> Result<(), Error> {
     let Metadata::Json(json) = checkpoint.metadata() else {
         let reason = format!("{} is a GGUF model already", checkpoint.path().display());
@@ -33,7 +56,7 @@ pub fn write_gguf(
         });
     };
     let config = Config::new(checkpoint.path(), json);
-    let (text, projector): (Vec<_>, Vec<_>) = plan(checkpoint, text_out)?
+    let (text, projector): (Vec<_>, Vec<_>) = plan(checkpoint, text_out, options)?
         .into_iter()
         .partition(|tensor| tensor.part == Part::Text);
 
@@ -51,7 +74,7 @@ pub fn write_gguf(
     }
 
     let mut writer = Writer::new(text_out, "gemma3n");
-    text::describe(checkpoint, &config, &mut writer)?;
+    text::describe(checkpoint, &config, options, &mut writer)?;
     write(writer, &text)?;
     if let Some(projector_out) = projector_out {
         let mut writer = Writer::new(projector_out, "clip");
@@ -73,13 +96,31 @@ fn require<'a>(checkpoint: &'a Checkpoint, name: &str) -> Result<TensorView<'a>,
 struct Planned<'a> {
     part: Part,
     name: String,
-    dtype: DType,
     shape: Vec<usize>,
+    /// `None`: as it is.
+    target: Option<Target>,
     /// One, or the matrices of a stack in order.
     from: Vec<TensorView<'a>>,
 }
 
-fn plan<'a>(checkpoint: &'a Checkpoint, out: &Path) -> Result<Vec<Planned<'a>>, Error> {
+impl Planned<'_> {
+    fn dtype(&self) -> DType {
+        match self.target {
+            Some(target) => target.dtype(),
+            None => self.from[0].dtype, // Never empty: a tensor comes from somewhere.
+        }
+    }
+}
+
+fn plan<'a>(
+    checkpoint: &'a Checkpoint,
+    out: &Path,
+    options: &Options<'_>,
+) -> Result<Vec<Planned<'a>>, Error> {
+    let target = |tensor: &TensorView<'_>| match options.quantisation {
+        Some(Quantisation::Q8_0) => types::at_eight_bits(tensor.name, tensor.shape),
+        None => None,
+    };
     let mut planned = Vec::new();
     let mut stacks = BTreeMap::<_, BTreeMap<usize, TensorView<'a>>>::new();
     for tensor in checkpoint
@@ -107,13 +148,15 @@ fn plan<'a>(checkpoint: &'a Checkpoint, out: &Path) -> Result<Vec<Planned<'a>>, 
         planned.push(Planned {
             part,
             name,
-            dtype: tensor.dtype,
             shape,
+            target: target(&tensor),
             from: vec![tensor],
         });
     }
     for ((part, name), slices) in stacks {
-        planned.push(stack(part, name, slices, out)?);
+        let mut stack = stack(part, name, slices, out)?;
+        stack.target = target(&stack.from[0]);
+        planned.push(stack);
     }
     Ok(planned)
 }
@@ -146,19 +189,46 @@ fn stack<'a>(
     Ok(Planned {
         part,
         name,
-        dtype: first.dtype,
         shape,
+        target: None,
         from,
     })
 }
 
 fn write(mut writer: Writer, tensors: &[Planned<'_>]) -> Result<(), Error> {
     for tensor in tensors {
-        writer.tensor(&tensor.name, tensor.dtype, &tensor.shape)?;
+        writer.tensor(&tensor.name, tensor.dtype(), &tensor.shape)?;
     }
     let mut body = writer.start()?;
-    for slice in tensors.iter().flat_map(|tensor| &tensor.from) {
-        body.write(slice.bytes)?;
+    for tensor in tensors {
+        for slice in &tensor.from {
+            match tensor.target {
+                Some(target) => rewrite(slice, target, &mut body)?,
+                None => body.write(slice.bytes)?,
+            }
+        }
     }
     body.finish()
+}
+
+/// Numbers that are rewritten at once: 1 MiB of f32, and whole blocks of every type.
+const PIECE: usize = 1 << 18;
+
+fn rewrite(tensor: &TensorView<'_>, target: Target, body: &mut Body) -> Result<(), Error> {
+    let piece = tensor.dtype.bytes_for(PIECE).expect("whole blocks");
+    let (mut values, mut bytes) = (Vec::new(), Vec::new());
+    for raw in tensor.bytes.chunks(piece) {
+        values.clear();
+        bytes.clear();
+        encode::decode(tensor.dtype, raw, &mut values);
+        if !target.encode(&values, &mut bytes) {
+            let reason = format!(
+                "it holds a number that {} cannot; the file is damaged, download it again",
+                target.dtype()
+            );
+            return Err(Error::tensor(tensor.file, tensor.name, reason));
+        }
+        body.write(&bytes)?;
+    }
+    Ok(())
 }

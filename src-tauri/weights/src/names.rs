@@ -30,7 +30,7 @@ pub(crate) enum Canonical {
 }
 
 const TEXT: &str = "model.language_model.";
-const VISION: &str = "model.vision_tower.timm_model.";
+pub(crate) const VISION: &str = "model.vision_tower.timm_model.";
 const AUDIO: &str = "model.audio_tower.";
 
 /// Names without a number, GGUF first.

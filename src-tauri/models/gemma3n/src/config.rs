@@ -8,7 +8,6 @@ mod json;
 
 use std::path::Path;
 
-use serde_json::Value;
 use weights::{Checkpoint, Metadata};
 
 use crate::error::{Error, Result};
@@ -129,36 +128,6 @@ impl Config {
             .vocab_size
             .min(self.text.vocab_size_per_layer_input)
     }
-}
-
-/// What a folder says about preparing pictures and sound: `preprocessor_config.json`, or the same
-/// in two sections of a newer library's `processor_config.json`.
-pub fn preprocessor_config(checkpoint: &Checkpoint) -> Result<Option<Value>> {
-    let read = |name: &str| -> Result<Option<Value>> {
-        let Some(text) = checkpoint.text_file(name)? else {
-            return Ok(None);
-        };
-        let value = serde_json::from_str(&text).map_err(|e| Error::Config {
-            file: checkpoint.path().join(name),
-            key: "the file".into(),
-            expected: "JSON".into(),
-            found: e.to_string(),
-        })?;
-        Ok(Some(value))
-    };
-    if let Some(value) = read("preprocessor_config.json")? {
-        return Ok(Some(value));
-    }
-    let Some(processor) = read("processor_config.json")? else {
-        return Ok(None);
-    };
-    let mut merged = serde_json::Map::new();
-    for section in ["feature_extractor", "image_processor"] {
-        if let Some(section) = processor[section].as_object() {
-            merged.extend(section.clone());
-        }
-    }
-    Ok((!merged.is_empty()).then_some(Value::Object(merged)))
 }
 
 /// Four sliding layers, then a full one, as in every published Gemma 3n.

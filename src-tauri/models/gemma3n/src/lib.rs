@@ -33,7 +33,7 @@ pub use self::image::{ImageProcessor, Pixels, decode_picture};
 pub use audio::Heard;
 pub use cache::KvCache;
 pub use chat_template::ChatTemplate;
-pub use config::{AudioConfig, Config, LayerType, TextConfig, VisionConfig, preprocessor_config};
+pub use config::{AudioConfig, Config, LayerType, TextConfig, VisionConfig};
 pub use conv::Map;
 pub use device::best_device;
 pub use error::Error;

@@ -244,6 +244,6 @@ pub(super) fn file_names(folder: &Path) -> Result<Vec<String>, Error> {
 }
 
 /// Whether a name stays inside its folder: an index file may come from anywhere.
-fn is_plain_name(name: &str) -> bool {
+pub(crate) fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', '\0', ':'])
 }

@@ -1,11 +1,9 @@
 //! The key-values of the projector file.
 
-use serde_json::Value as Json;
-
 use super::config::{Config, Section};
 use super::require;
 use crate::Error;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, PREPROCESSOR_KEY};
 use crate::gguf::Writer;
 
 /// What the published model takes, where no file says otherwise.
@@ -19,6 +17,11 @@ pub(super) fn describe(
     let root = config.root();
     let projection_dim = config.text().u32("hidden_size")?;
     writer.value("general.type", "mmproj");
+    // Its common keys tell other runtimes a part of it.
+    let preprocessor = checkpoint.preprocessor_config()?;
+    if let Some(settings) = &preprocessor {
+        writer.value(PREPROCESSOR_KEY, settings.to_string());
+    }
 
     // A section may describe a tower that the files lack.
     let has = |prefix: &str| checkpoint.names().any(|name| name.starts_with(prefix));
@@ -32,7 +35,12 @@ pub(super) fn describe(
     writer.value("clip.has_audio_encoder", audio.is_some());
     if let Some(vision) = vision {
         let soft_tokens = root.u32("vision_soft_tokens_per_image")?;
-        describe_vision(checkpoint, vision, soft_tokens, projection_dim, writer)?;
+        let image_size = preprocessor
+            .as_ref()
+            .and_then(|settings| settings.pointer("/size/height")?.as_u64())
+            .and_then(|height| u32::try_from(height).ok())
+            .unwrap_or(IMAGE_SIZE);
+        describe_vision(image_size, vision, soft_tokens, projection_dim, writer)?;
     }
     if let Some(audio) = audio {
         let soft_tokens = root.u32("audio_soft_tokens_per_image")?;
@@ -42,14 +50,13 @@ pub(super) fn describe(
 }
 
 fn describe_vision(
-    checkpoint: &Checkpoint,
+    image_size: u32,
     vision: Section<'_>,
     soft_tokens: u32,
     projection_dim: u32,
     writer: &mut Writer,
 ) -> Result<(), Error> {
     let width = vision.u32("hidden_size")?;
-    let image_size = image_size(checkpoint)?.unwrap_or(IMAGE_SIZE);
     writer.value("clip.vision.projector_type", "gemma3nv");
     writer.value("clip.vision.image_size", image_size);
     writer.value("clip.vision.image_mean", vec![0f32; 3]);
@@ -129,31 +136,4 @@ fn describe_audio(
     // What the common converter writes; the model's own epsilon is 1e-6 and nobody reads this one.
     writer.value("clip.audio.attention.layer_norm_epsilon", 1e-5f32);
     Ok(())
-}
-
-/// The side of the square that images are resized to.
-fn image_size(checkpoint: &Checkpoint) -> Result<Option<u32>, Error> {
-    let places = [
-        ("preprocessor_config.json", "/size/height"),
-        ("processor_config.json", "/image_processor/size/height"),
-    ];
-    for (name, pointer) in places {
-        let Some(text) = checkpoint.text_file(name)? else {
-            continue;
-        };
-        let json: Json = serde_json::from_str(&text).map_err(|e| {
-            Error::header(
-                &checkpoint.path().join(name),
-                format!("it is not JSON ({e})"),
-            )
-        })?;
-        if let Some(height) = json
-            .pointer(pointer)
-            .and_then(Json::as_u64)
-            .and_then(|n| u32::try_from(n).ok())
-        {
-            return Ok(Some(height));
-        }
-    }
-    Ok(None)
 }

@@ -1,9 +1,8 @@
 //! The key-values of the text file.
 
 use super::config::{Config, Section};
-use super::require;
-use super::tokenizer;
-use crate::checkpoint::Checkpoint;
+use super::{Options, Quantisation, require, sampling, tokenizer};
+use crate::checkpoint::{Checkpoint, SUBMODELS_KEY};
 use crate::gguf::{Value, Writer};
 use crate::inverse_normal_cdf;
 use crate::{DType, Error};
@@ -14,14 +13,25 @@ const MAX_LAYERS: u32 = 1024;
 pub(super) fn describe(
     checkpoint: &Checkpoint,
     config: &Config<'_>,
+    options: &Options<'_>,
     writer: &mut Writer,
 ) -> Result<(), Error> {
     let text = config.text();
-    if let Some(name) = checkpoint.path().file_name() {
-        writer.value("general.name", name.to_string_lossy().as_ref());
+    let folder = checkpoint
+        .path()
+        .file_name()
+        .map(|name| name.to_string_lossy());
+    if let Some(name) = options.name.or(folder.as_deref()) {
+        writer.value("general.name", name);
     }
     writer.value("general.type", "model");
-    writer.value("general.file_type", file_type(checkpoint));
+    match options.quantisation {
+        None => writer.value("general.file_type", file_type(checkpoint)),
+        Some(Quantisation::Q8_0) => {
+            writer.value("general.file_type", 7u32);
+            writer.value("general.quantization_version", 2u32);
+        }
+    }
 
     // Both decide how long lists become, so they are not believed blindly.
     let n_layers = text.u32("num_hidden_layers")?;
@@ -106,6 +116,10 @@ pub(super) fn describe(
     );
 
     describe_media(config, writer)?;
+    if let Some(table) = options.submodels {
+        writer.value(SUBMODELS_KEY, table);
+    }
+    sampling::describe(checkpoint, writer)?;
     tokenizer::describe(checkpoint, config, vocab_size, writer)
 }
 

@@ -7,6 +7,12 @@ use weights::{Checkpoint, Gguf, Metadata, export};
 
 use crate::files::{Folder, gemma3n, one_tensor, tiny};
 
+const UNCHANGED: export::Options<'_> = export::Options {
+    quantisation: None,
+    submodels: None,
+    name: None,
+};
+
 fn gguf(model: &Checkpoint) -> &Gguf {
     match model.metadata() {
         Metadata::Gguf(gguf) => gguf,
@@ -32,7 +38,7 @@ fn the_tiny_model_comes_back_unchanged() {
     let folder = Folder::new();
     let (text, projector) = (folder.file("tiny.gguf"), folder.file("tiny.mmproj.gguf"));
     let from = Checkpoint::open(&tiny("checkpoint")).unwrap();
-    export::write_gguf(&from, &text, Some(&projector)).unwrap();
+    export::write_gguf(&from, &text, Some(&projector), &UNCHANGED).unwrap();
     let model = Checkpoint::open(&text).unwrap();
     assert_same_tensors(&from, &model);
     assert_same_tensors(&from, &Checkpoint::open(folder.path()).unwrap());
@@ -83,6 +89,9 @@ fn the_tiny_model_comes_back_unchanged() {
         ("gemma3n.rope.freq_base", 1e6),
         ("gemma3n.rope.freq_base_swa", 1e4),
         ("gemma3n.final_logit_softcapping", 30.0),
+        ("general.sampling.temp", 1.0),
+        ("general.sampling.top_k", 64.0),
+        ("general.sampling.top_p", 0.95),
     ] {
         assert_eq!(gguf.f32(key).unwrap(), expected, "{key}");
     }
@@ -129,13 +138,17 @@ fn the_tiny_model_comes_back_unchanged() {
     let arguments: serde_json::Value =
         serde_json::from_str(gguf.string("sotto.vision.model_args").unwrap()).unwrap();
     assert_eq!(arguments["stem_size"], 16);
+    assert_eq!(
+        model.preprocessor_config().unwrap(),
+        from.preprocessor_config().unwrap()
+    );
 }
 
 #[test]
 fn the_tokenizer_comes_along() {
     let folder = Folder::new();
     let from = Checkpoint::open(&tiny("checkpoint")).unwrap();
-    export::write_gguf(&from, &folder.file("tiny.gguf"), None).unwrap();
+    export::write_gguf(&from, &folder.file("tiny.gguf"), None, &UNCHANGED).unwrap();
     let model = Checkpoint::open(&folder.file("tiny.gguf")).unwrap();
     assert!(!model.names().any(|name| name.contains("tower")));
     let gguf = gguf(&model);
@@ -166,13 +179,18 @@ fn the_tokenizer_comes_along() {
 fn a_text_only_folder_needs_no_tokenizer() {
     let folder = Folder::new();
     let from = Checkpoint::open(&tiny("checkpoint-sliced-text")).unwrap();
-    export::write_gguf(&from, &folder.file("slice.gguf"), None).unwrap();
+    export::write_gguf(&from, &folder.file("slice.gguf"), None, &UNCHANGED).unwrap();
     let model = Checkpoint::open(&folder.file("slice.gguf")).unwrap();
     assert_same_tensors(&from, &model);
     assert_eq!(gguf(&model).string("tokenizer.ggml.model").unwrap(), "none");
     assert_eq!(gguf(&model).f32("gemma3n.rope.freq_base_swa").unwrap(), 1e4);
-    let nothing = export::write_gguf(&from, &folder.file("a.gguf"), Some(&folder.file("b.gguf")))
-        .unwrap_err();
+    let nothing = export::write_gguf(
+        &from,
+        &folder.file("a.gguf"),
+        Some(&folder.file("b.gguf")),
+        &UNCHANGED,
+    )
+    .unwrap_err();
     assert!(
         nothing
             .to_string()
@@ -190,7 +208,7 @@ fn what_cannot_be_exported_is_said() {
     folder.write("model.safetensors", one_tensor("a"));
     let from = Checkpoint::open(folder.path()).unwrap();
     let out = folder.file("out.gguf");
-    let error = export::write_gguf(&from, &out, None)
+    let error = export::write_gguf(&from, &out, None, &UNCHANGED)
         .unwrap_err()
         .to_string();
     assert!(
@@ -250,7 +268,7 @@ fn what_cannot_be_exported_is_said() {
         folder.write("config.json", config.to_string());
         config["text_config"][field] = right;
         let from = Checkpoint::open(folder.path()).unwrap();
-        let error = export::write_gguf(&from, &out, None)
+        let error = export::write_gguf(&from, &out, None, &UNCHANGED)
             .unwrap_err()
             .to_string();
         assert!(error.contains(part), "{error}");
@@ -258,11 +276,12 @@ fn what_cannot_be_exported_is_said() {
     }
 
     let slice = Checkpoint::open(&tiny("checkpoint-sliced-text")).unwrap();
-    export::write_gguf(&slice, &out, None).unwrap();
+    export::write_gguf(&slice, &out, None, &UNCHANGED).unwrap();
     let again = export::write_gguf(
         &Checkpoint::open(&out).unwrap(),
         &folder.file("b.gguf"),
         None,
+        &UNCHANGED,
     )
     .unwrap_err();
     assert!(again.to_string().contains("is a GGUF model already"));

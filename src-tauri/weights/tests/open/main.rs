@@ -6,4 +6,5 @@ mod damage;
 mod export;
 mod files;
 mod folder;
+mod import;
 mod package;

@@ -5,10 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use weights::{Checkpoint, inverse_normal_cdf};
 
-use super::{
-    AudioConfig, Config, LayerType, TextConfig, VisionConfig, default_layer_types,
-    preprocessor_config,
-};
+use super::{AudioConfig, Config, LayerType, TextConfig, VisionConfig, default_layer_types};
 use crate::error::{Error, Result};
 
 pub(super) fn config(file: &Path, root: &Value, checkpoint: &Checkpoint) -> Result<Config> {
@@ -147,7 +144,7 @@ fn rope(keys: &Keys) -> Result<(f64, f64)> {
 
 fn vision_config(top: &Keys, checkpoint: &Checkpoint) -> Result<VisionConfig> {
     let keys = top.section("vision_config")?;
-    let preprocessor = preprocessor_config(checkpoint)?.unwrap_or_default();
+    let preprocessor = checkpoint.preprocessor_config()?.unwrap_or_default();
     let side = |name: &str| {
         preprocessor
             .pointer(&format!("/size/{name}"))

@@ -73,7 +73,7 @@ fn quantised_models_stay_near_the_reference() {
     let folder = tempfile::tempdir().unwrap();
     let source = Checkpoint::open(&root().join("checkpoint")).unwrap();
     let dense = folder.path().join("dense.gguf");
-    export::write_gguf(&source, &dense, None).unwrap();
+    export::write_gguf(&source, &dense, None, &export::Options::default()).unwrap();
     let table = std::fs::read_to_string(root().join("matformer.json")).unwrap();
     let golden = goldens("prompt_text");
     let prompt = Prompt::text(ids(&golden["input_ids"]));

@@ -2,6 +2,9 @@
 //! and as GGUF, and what it says about input that is no use.
 #![allow(clippy::unwrap_used)]
 
+mod evaluate;
+mod import;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -24,6 +27,9 @@ fn input(name: &str) -> String {
 fn sotto(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sotto-cli"))
         .args(args)
+        // candle's threads for quantised products spin until the last of them has had its turn, which takes minutes where
+        // several tests want the same cores.
+        .env("CANDLE_NUM_THREADS", "1")
         .stdin(Stdio::null())
         .output()
         .unwrap()
@@ -188,7 +194,13 @@ fn a_gguf_package_answers_like_its_folder() {
         folder.path().join("t.mmproj.gguf"),
     );
     let opened = weights::Checkpoint::open(Path::new(&checkpoint())).unwrap();
-    weights::export::write_gguf(&opened, &text, Some(&projector)).unwrap();
+    weights::export::write_gguf(
+        &opened,
+        &text,
+        Some(&projector),
+        &weights::export::Options::default(),
+    )
+    .unwrap();
     let model = text.display().to_string();
     for (name, flags) in prompts() {
         let golden = golden_answer(&format!("prompt_{name}"), "generated");
