@@ -93,13 +93,21 @@ def small(rng, held=False):
     return world.translation_to_english(rng, held) if u < 0.82 else world.talk(rng)
 
 
+def take(queue, at):
+    """Takes the batch at the share `at` of a queue in order of length.
+
+    Processes that average their gradients take from the same place, so that none waits for another's longer batch.
+    """
+    return queue.pop(int(at * len(queue)))
+
+
 class Texts:
     """Batches of conversations of like length, `budget` tokens each."""
 
     def __init__(self, writer, budget=1300):
         self.writer, self.budget, self.queue = writer, budget, []
 
-    def batch(self, rng):
+    def batch(self, rng, at):
         if not self.queue:
             pool = sorted((self.writer.conversation(text_conversation(rng)) for _ in range(400)), key=lambda c: len(c[0]))
             current = []
@@ -109,8 +117,7 @@ class Texts:
                     current = []
                 current.append(c)
             self.queue.append(current)
-            rng.shuffle(self.queue)
-        return self.queue.pop()
+        return take(self.queue, at)
 
 
 # ---- speech ---------------------------------------------------------------------------
@@ -161,7 +168,7 @@ class Speech:
             clip = Clip(np.concatenate([clip.wave, pause, other.wave]), tuple(f"{a} {b}" for a, b in zip(clip.texts, other.texts, strict=True)))
         return clip
 
-    def batch(self, rng, noise, size):
+    def batch(self, rng, noise, size, at):
         if not self.queue:
             self.shards.refresh()
             pool = []
@@ -171,16 +178,18 @@ class Speech:
                     pool.append(clip)
             pool.sort(key=lambda clip: len(clip.wave))
             self.queue = [pool[i : i + size] for i in range(0, len(pool), size)]
-            rng.shuffle(self.queue)
-        return self.queue.pop()
+        return take(self.queue, at)
 
 
-def mel_batch(waves, noise=None, masked=False):
-    """Waveforms -> mel [batch, frames, 128] and padding; with `noise` (a random generator) each is augmented first."""
+def mel_batch(waves, noise=None, distorted=0.0, masked=False):
+    """Waveforms -> mel [batch, frames, 128] and padding.
+
+    With `noise`, a random generator, a share `distorted` of them is augmented first, and stretches of all are hidden if `masked`.
+    """
     mels = []
     for wave in waves:
-        mel = hearing.mel(hearing.augment(wave, noise) if noise is not None else wave)
-        if masked and noise is not None:
+        mel = hearing.mel(hearing.augment(wave, noise) if distorted and noise.random() < distorted else wave)
+        if masked:
             _mask(mel, noise)
         mels.append(mel)
     longest = max(len(m) for m in mels)
