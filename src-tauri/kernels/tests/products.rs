@@ -310,6 +310,18 @@ fn dense_types_at_ragged_sizes() {
                     &x,
                     &weights,
                 );
+
+                let (some, narrow) = (n_rows.div_ceil(2), width.div_ceil(2));
+                let x: Vec<f32> = x
+                    .chunks(width)
+                    .flat_map(|x| &x[..narrow])
+                    .copied()
+                    .collect();
+                let weights: Vec<_> = weights.iter().map(|w| w[..narrow].to_vec()).collect();
+                out.truncate(n_x * some);
+                let corner = matrix.corner(some, narrow);
+                dense_product(&cpu, &Pool::new(2), &x, &corner, &mut out).unwrap();
+                compare(cpu.name(), &out, &x, &weights[..some]);
             }
         }
     }
