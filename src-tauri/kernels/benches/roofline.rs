@@ -3,6 +3,8 @@
 //! With one activation row a product is bound by memory and is to be compared with `read`; with 512 rows by
 //! arithmetic and is to be compared with `int8`. `SOTTO_THREADS` sets the number of threads.
 
+#![allow(unsafe_code)] // To measure what the instructions can do.
+
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -59,7 +61,7 @@ fn roof(c: &mut Criterion) {
                 }
                 sum.fetch_add(lanes.iter().fold(0, |a, b| a ^ b), Ordering::Relaxed);
             })
-            .unwrap();
+            .expect("no task panics and every shape fits");
         });
     });
     #[cfg(target_arch = "x86_64")]
@@ -71,9 +73,8 @@ fn roof(c: &mut Criterion) {
         group.bench_function("int8", |b| {
             b.iter(|| {
                 // SAFETY: the CPU was asked just now.
-                #[allow(unsafe_code)]
                 pool.run(pool.n_threads(), |_| unsafe { int8(ROUNDS) })
-                    .unwrap();
+                    .expect("no task panics and every shape fits");
             });
         });
     }
@@ -108,7 +109,7 @@ fn quantised(c: &mut Criterion) {
             let len = N_ROWS * N_COLUMNS / format.block_len() * format.block_bytes();
             let matrices: Vec<_> = bytes
                 .chunks_exact(len)
-                .map(|bytes| Matrix::new(format, bytes, N_ROWS, N_COLUMNS).unwrap())
+                .map(|bytes| Matrix::new(format, bytes, N_ROWS, N_COLUMNS).expect("the shape fits"))
                 .collect();
             for cpu in Cpu::all() {
                 if cpu.name() == "plain" && n_x > 1 {
@@ -125,7 +126,8 @@ fn quantised(c: &mut Criterion) {
                         turn = (turn + 1) % matrices.len();
                         let (matrix, rows) = (matrices[turn], Rows::First(N_ROWS));
                         let out = &mut out;
-                        products(&cpu, &pool, &x, &mut [Part { matrix, rows, out }]).unwrap();
+                        products(&cpu, &pool, &x, &mut [Part { matrix, rows, out }])
+                            .expect("no task panics and every shape fits");
                     });
                 });
                 group.finish();
@@ -143,7 +145,9 @@ fn dense(c: &mut Criterion) {
             let len = N_COLUMNS * N_COLUMNS * dtype.bytes();
             let matrices: Vec<_> = bytes
                 .chunks_exact(len)
-                .map(|bytes| DenseMatrix::new(dtype, bytes, N_COLUMNS, N_COLUMNS).unwrap())
+                .map(|bytes| {
+                    DenseMatrix::new(dtype, bytes, N_COLUMNS, N_COLUMNS).expect("the shape fits")
+                })
                 .collect();
             let cpu = Cpu::best();
             let mut group = c.benchmark_group(format!("{name}/{dtype:?}"));
@@ -155,7 +159,8 @@ fn dense(c: &mut Criterion) {
             group.bench_function(cpu.name(), |b| {
                 b.iter(|| {
                     turn = (turn + 1) % matrices.len();
-                    dense_product(&cpu, &pool, &x, &matrices[turn], &mut out).unwrap();
+                    dense_product(&cpu, &pool, &x, &matrices[turn], &mut out)
+                        .expect("no task panics and every shape fits");
                 });
             });
             group.finish();

@@ -30,9 +30,10 @@ impl DenseType {
 #[derive(Clone, Copy, Debug)]
 pub struct DenseMatrix<'a> {
     dtype: DenseType,
-    bytes: &'a [u8], // Invariant: n_rows * n_columns numbers.
+    bytes: &'a [u8], // Invariant: n_rows * stride numbers, and n_columns <= stride.
     n_rows: usize,
     n_columns: usize,
+    stride: usize,
 }
 
 impl<'a> DenseMatrix<'a> {
@@ -44,7 +45,17 @@ impl<'a> DenseMatrix<'a> {
             bytes,
             n_rows,
             n_columns,
+            stride: n_columns,
         })
+    }
+
+    /// The first rows and columns, at most as many as there are.
+    pub fn corner(self, n_rows: usize, n_columns: usize) -> Self {
+        Self {
+            n_rows: n_rows.min(self.n_rows),
+            n_columns: n_columns.min(self.n_columns),
+            ..self
+        }
     }
 
     pub fn n_rows(&self) -> usize {
@@ -145,7 +156,7 @@ unsafe fn block(
     for w in weights.clone().step_by(TILE) {
         let w_rows = std::array::from_fn(|i| {
             let row = (w + i).min(weights.end - 1);
-            matrix.bytes[row * width * matrix.dtype.bytes()..].as_ptr()
+            matrix.bytes[row * matrix.stride * matrix.dtype.bytes()..].as_ptr()
         });
         let mut a = activations.start;
         while a < activations.end {

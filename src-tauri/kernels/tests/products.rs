@@ -92,7 +92,8 @@ fn check(
     let blocks = n_rows * n_columns / format.block_len();
     // One byte further, so that no address is a multiple of anything.
     let bytes = [vec![0], random.blocks(format, blocks)].concat();
-    let matrix = Matrix::new(format, &bytes[1..], n_rows, n_columns).unwrap();
+    let matrix = Matrix::new(format, &bytes[1..], n_rows, n_columns)
+        .expect("as many bytes as the shape takes");
     let x = Activations::new(&random.values(n_x * used), used);
     let weights: Vec<Vec<f32>> = (0..n_rows)
         .map(|row| reference::dequantise(&matrix, row)[..used].to_vec())
@@ -124,7 +125,7 @@ fn check(
             out: &mut begin,
         },
     ];
-    products(cpu, &pool, &x, &mut parts).unwrap();
+    products(cpu, &pool, &x, &mut parts).expect("no task panics");
     let exact = x.dequantise();
     let what = format!(
         "{} {format:?} {n_rows} x {used} of {n_columns}, {n_x}, seed {seed}",
@@ -310,6 +311,18 @@ fn dense_types_at_ragged_sizes() {
                     &x,
                     &weights,
                 );
+
+                let (some, narrow) = (n_rows.div_ceil(2), width.div_ceil(2));
+                let x: Vec<f32> = x
+                    .chunks(width)
+                    .flat_map(|x| &x[..narrow])
+                    .copied()
+                    .collect();
+                let weights: Vec<_> = weights.iter().map(|w| w[..narrow].to_vec()).collect();
+                out.truncate(n_x * some);
+                let corner = matrix.corner(some, narrow);
+                dense_product(&cpu, &Pool::new(2), &x, &corner, &mut out).unwrap();
+                compare(cpu.name(), &out, &x, &weights[..some]);
             }
         }
     }

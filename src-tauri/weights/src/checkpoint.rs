@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::gguf::Gguf;
-use crate::mapped::MappedFile;
+use crate::mapped::{MappedBytes, MappedFile};
 use crate::tensor::TensorView;
 use crate::{DType, Error};
 
@@ -51,7 +52,7 @@ pub enum Metadata {
 pub struct Checkpoint {
     path: PathBuf,
     format: Format,
-    files: Vec<MappedFile>,
+    files: Vec<Arc<MappedFile>>,
     tensors: BTreeMap<String, Place>,
     metadata: Metadata,
 }
@@ -114,6 +115,15 @@ impl Checkpoint {
     pub fn tensor(&self, name: &str) -> Option<TensorView<'_>> {
         let (name, place) = self.tensors.get_key_value(name)?;
         Some(self.view(name, place))
+    }
+
+    /// The bytes of a tensor, to be kept.
+    pub fn mapped(&self, name: &str) -> Option<MappedBytes> {
+        let place = self.tensors.get(name)?;
+        Some(MappedBytes::new(
+            &self.files[place.file],
+            place.range.clone(),
+        ))
     }
 
     /// The tensor `name`, which must be there and have this shape.
@@ -247,7 +257,7 @@ impl Checkpoint {
                 let other = self
                     .files
                     .get(taken.get().file)
-                    .map_or(file, MappedFile::path);
+                    .map_or(file, |file| file.path());
                 let reason = format!("{} holds it too", other.display());
                 Err(Error::tensor(file, taken.key(), reason))
             }

@@ -18,6 +18,7 @@ pub use dtype::DType;
 pub use error::Error;
 pub use gguf::Gguf;
 pub use import::{Package, Staged};
+pub use mapped::MappedBytes;
 pub use names::{GgufName, Part, gguf_name};
 pub use normal::inverse_normal_cdf;
 pub use tensor::{TensorInfo, TensorView};

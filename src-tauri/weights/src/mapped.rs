@@ -1,8 +1,9 @@
 //! A file mapped into memory, read-only: the one place where a mapping is made.
 
 use std::fs::{self, File};
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use memmap2::Mmap;
 
@@ -56,5 +57,36 @@ impl MappedFile {
             .advise_range(memmap2::Advice::Random, range.start, range.len());
         #[cfg(not(unix))]
         let _ = range;
+    }
+}
+
+/// The bytes of a tensor where they lie. Holds the mapping open, and so outlives the checkpoint.
+#[derive(Clone)]
+pub struct MappedBytes {
+    file: Arc<MappedFile>,
+    range: Range<usize>, // Invariant: within the file.
+}
+
+impl MappedBytes {
+    pub(crate) fn new(file: &Arc<MappedFile>, range: Range<usize>) -> Self {
+        assert!(range.end <= file.bytes().len(), "within the file");
+        Self {
+            file: Arc::clone(file),
+            range,
+        }
+    }
+}
+
+impl Deref for MappedBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.file.bytes()[self.range.clone()]
+    }
+}
+
+impl std::fmt::Debug for MappedBytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?}", self.file.path().display(), self.range)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -115,7 +116,7 @@ pub(super) fn open(folder: &Path, shards: Shards) -> Result<Checkpoint, Error> {
                 return Err(Error::tensor(&path, &tensor, reason));
             }
         }
-        checkpoint.files.push(file);
+        checkpoint.files.push(Arc::new(file));
     }
     Ok(checkpoint)
 }

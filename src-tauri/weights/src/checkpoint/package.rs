@@ -1,6 +1,7 @@
 //! A GGUF file and the projector that belongs to it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Checkpoint, Format, Metadata, Place, folder};
 use crate::gguf::{self, Gguf};
@@ -228,7 +229,7 @@ fn add(
             )?,
         }
     }
-    checkpoint.files.push(file);
+    checkpoint.files.push(Arc::new(file));
     Ok(())
 }
 
