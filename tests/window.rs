@@ -129,6 +129,24 @@ fn without_a_model_the_window_asks_for_one() {
 }
 
 #[test]
+fn the_demo_model_answers_at_once() {
+    let desktop = Desktop::new();
+    let window = desktop.open(&[]);
+    window.find("[data-slot=first-model]");
+    window.js("[...document.querySelectorAll('[data-slot=first-model] button')].at(-1).click()");
+    wait_for_state(&window, "ready");
+    window.click(QUESTION);
+    window.press("What can you do?");
+    window.press(ENTER);
+    let (answer, _) = finished_answer(&window, 1);
+    assert!(
+        answer.contains("translate it into German, Spanish and French"),
+        "{answer}"
+    );
+    window.screenshot("demo");
+}
+
+#[test]
 fn the_page_can_do_what_it_is_allowed_and_no_more() {
     let desktop = Desktop::new();
     let window = desktop.open(&[]);

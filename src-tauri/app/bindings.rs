@@ -10,6 +10,7 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
         .commands(collect_commands![
             model::model_state,
             model::start_model,
+            model::demo_model,
             model::open_model,
             model::cancel_open,
             model::close_model,

@@ -3,14 +3,18 @@
 use std::path::PathBuf;
 
 use api::{ApiError, ModelState, ModelSummary, OpenModel, OpenProgress};
-use tauri::State;
 use tauri::ipc::Channel;
+use tauri::path::BaseDirectory;
+use tauri::{AppHandle, Manager, State};
 
 use super::blocking;
 use crate::Shell;
 
 /// One model at a time, so one key.
 const OPENING: &str = "model";
+
+/// Where `tauri.conf.json` puts the demo model.
+const DEMO: &str = "demo/sotto-demo.gguf";
 
 #[tauri::command]
 #[specta::specta]
@@ -27,6 +31,14 @@ pub fn start_model(shell: State<'_, Shell>) -> Option<PathBuf> {
         .model_argument
         .clone()
         .or_else(|| shell.settings.get().last_model)
+}
+
+/// The demo model that comes with Sotto; none if someone took it out of the installation.
+#[tauri::command]
+#[specta::specta]
+pub fn demo_model(app: AppHandle) -> Option<PathBuf> {
+    let path = app.path().resolve(DEMO, BaseDirectory::Resource).ok()?;
+    path.is_file().then_some(path)
 }
 
 #[tauri::command]

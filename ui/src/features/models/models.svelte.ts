@@ -10,6 +10,7 @@ export class ModelController {
   #state = $state.raw<ModelState>({ state: "none" });
   #failure = $state.raw<ApiFailure | null>(null);
   #isCancelling = $state(false);
+  #demo = $state<string | null>(null);
   #opening: Promise<void> | null = null;
 
   readonly ready = $derived(this.#state.state === "ready" ? this.#state : null);
@@ -33,9 +34,15 @@ export class ModelController {
     return this.#isCancelling;
   }
 
+  /** Where the demo model lies that comes with Sotto. */
+  get demo(): string | null {
+    return this.#demo;
+  }
+
   /** Shows what is going on already, or opens the model to start with. */
   async start() {
     try {
+      this.#demo = await this.#client.demoModel();
       await this.#watch();
       if (this.ready) this.#onready();
       if (this.#state.state !== "none") return;

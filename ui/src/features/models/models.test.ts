@@ -19,6 +19,16 @@ test("nothing to open at start leaves no model", async () => {
   expect(client.opened).toEqual([]);
 });
 
+test("the demo model can be opened where it is", async () => {
+  const { client, models } = setUp();
+  await models.start();
+  expect(models.demo).toBe(client.demo);
+  const without = setUp();
+  without.client.demo = null;
+  await without.models.start();
+  expect(without.models.demo).toBeNull();
+});
+
 test("the model of the start is opened", async () => {
   const { client, models, onready } = setUp();
   client.start = "/models/a";

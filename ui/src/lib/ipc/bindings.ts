@@ -10,6 +10,8 @@ export const commands = {
 	modelState: () => typedError<ModelState, ApiError>(__TAURI_INVOKE("model_state")),
 	/**  The model to open at start: that of the command line, else the one that was open last. */
 	startModel: () => __TAURI_INVOKE<string | null>("start_model"),
+	/**  The demo model that comes with Sotto; none if someone took it out of the installation. */
+	demoModel: () => __TAURI_INVOKE<string | null>("demo_model"),
 	openModel: (path: string, progress: Channel<OpenProgress>) => typedError<ModelSummary, ApiError>(__TAURI_INVOKE("open_model", { path, progress })),
 	cancelOpen: () => __TAURI_INVOKE<void>("cancel_open"),
 	closeModel: () => typedError<null, ApiError>(__TAURI_INVOKE("close_model")),

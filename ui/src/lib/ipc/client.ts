@@ -37,6 +37,8 @@ export interface Client {
   modelState(): Promise<ModelState>;
   /** The model to open at start, if there is one. */
   startModel(): Promise<string | null>;
+  /** The demo model that comes with Sotto, if it is there. */
+  demoModel(): Promise<string | null>;
   openModel(path: string, on: (progress: OpenProgress) => void): Promise<ModelSummary>;
   cancelOpen(): Promise<void>;
   closeModel(): Promise<void>;
@@ -94,6 +96,7 @@ const TRAIL_MS = 5_000;
 export const tauriClient: Client = {
   modelState: () => take(commands.modelState()),
   startModel: () => commands.startModel(),
+  demoModel: () => commands.demoModel(),
   openModel: (path, on) => take(commands.openModel(path, channel(on))),
   cancelOpen: async () => void (await commands.cancelOpen()),
   closeModel: async () => void (await take(commands.closeModel())),

@@ -22,6 +22,7 @@ export const exampleModel: ModelSummary = {
 export class MockClient implements Client {
   state: ModelState = { state: "none" };
   start: string | null = null;
+  demo: string | null = "/resources/demo/sotto-demo.gguf";
   model = exampleModel;
   /** Rejections to come, one for each next call. */
   openFailures: ApiFailure[] = [];
@@ -42,6 +43,7 @@ export class MockClient implements Client {
 
   modelState = async () => this.state;
   startModel = async () => this.start;
+  demoModel = async () => this.demo;
 
   async openModel(path: string, on: (progress: OpenProgress) => void): Promise<ModelSummary> {
     this.opened.push(path);
