@@ -3,7 +3,7 @@
 use tauri_specta::{collect_commands, collect_events};
 
 use crate::OpenRequested;
-use crate::commands::{chat, model};
+use crate::commands::{chat, library, model};
 
 pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
     tauri_specta::Builder::new()
@@ -15,7 +15,25 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             model::cancel_open,
             model::close_model,
             chat::ask,
+            chat::send,
+            chat::retry,
             chat::stop,
+            library::library_state,
+            library::threads,
+            library::open_thread,
+            library::rename_thread,
+            library::pin_thread,
+            library::delete_thread,
+            library::search,
+            library::export_thread,
+            library::export_all,
+            library::import_threads,
+            library::erase_library,
+            library::attach,
+            library::attach_pasted,
+            library::discard_file,
+            library::preview,
+            library::waveform,
         ])
         .events(collect_events![OpenRequested])
         // Every type looks the same coming and going.
@@ -66,7 +84,7 @@ mod tests {
             .skip(1)
             .filter_map(|rest| rest.split('"').next())
             .collect();
-        assert!(commands.contains(&"ask"), "{commands:?}");
+        assert!(commands.contains(&"send"), "{commands:?}");
         for command in commands {
             assert!(
                 permissions.contains(&format!("\"{command}\"")),

@@ -3,6 +3,7 @@
 use api::{ApiError, ErrorCode};
 
 pub mod chat;
+pub mod library;
 pub mod model;
 
 /// Does work that blocks, away from the thread that draws the window.

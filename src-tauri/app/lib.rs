@@ -25,6 +25,8 @@ use settings::SettingsFile;
 struct Shell {
     api: Api,
     settings: SettingsFile,
+    /// Where conversations are kept.
+    library: PathBuf,
     /// The model of the command line, which goes before the remembered one.
     model_argument: Option<PathBuf>,
     opening: Running,
@@ -61,6 +63,7 @@ fn window(model: Option<PathBuf>) -> ExitCode {
     let shell = Shell {
         api: Api::new(),
         settings: SettingsFile::load(settings::default_path()),
+        library: settings::library_folder(),
         model_argument: model.map(absolute),
         opening: Running::default(),
         answering: Running::default(),

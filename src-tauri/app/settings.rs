@@ -30,6 +30,18 @@ pub fn default_path() -> Option<PathBuf> {
     Some(dirs.config_dir().join("settings.json"))
 }
 
+/// Where conversations are kept: `SOTTO_DATA_DIR`, else the directory that the system gives for data.
+pub fn library_folder() -> PathBuf {
+    if let Some(folder) = std::env::var_os("SOTTO_DATA_DIR").filter(|folder| !folder.is_empty()) {
+        return folder.into();
+    }
+    match directories::ProjectDirs::from("app", "sotto", "Sotto") {
+        Some(dirs) => dirs.data_local_dir().to_owned(),
+        // No home directory: it cannot be made either, and the window says so.
+        None => PathBuf::from("sotto-data"),
+    }
+}
+
 impl SettingsFile {
     pub fn load(path: Option<PathBuf>) -> SettingsFile {
         let value = path.as_deref().map(read).unwrap_or_default();

@@ -9,7 +9,7 @@ use engine::{Event, Overrides, Part, Turn};
 
 use crate::Api;
 use crate::failure::about;
-use crate::types::{ApiError, Ask, AskPart, ChatEvent, DoneReason, ErrorCode};
+use crate::types::{ApiError, Ask, AskOptions, AskPart, ChatEvent, DoneReason, ErrorCode};
 
 /// Larger pictures than any camera makes; what is read into memory before it is looked at.
 const MAX_PICTURE_BYTES: u64 = 256 << 20;
@@ -28,31 +28,7 @@ impl Api {
                 return Err(engine::Error::Cancelled.into());
             }
         }
-        let mut answer = Some(engine.ask(&conversation, turn));
-        let mut done = false;
-        while let Some(event) = answer.as_mut().and_then(Iterator::next) {
-            let event = match event? {
-                Event::Prefill { done, total } => ChatEvent::Prefill {
-                    done: done as u32,
-                    total: total as u32,
-                },
-                Event::Token { id, text } => ChatEvent::Token { id, text },
-                Event::Done(report) => {
-                    done = true;
-                    done_event(report)
-                }
-            };
-            if !out(event) && !done {
-                // The report of a stopped answer is still wanted, so the engine is asked and not just left.
-                if let Some(answer) = &answer {
-                    answer.stop();
-                }
-            }
-        }
-        if done {
-            return Ok(());
-        }
-        Err(engine::Error::Closed.into())
+        read_answer(engine.ask(&conversation, turn), out)
     }
 
     /// Frees what a conversation holds; the next ask with its id starts a new one.
@@ -61,6 +37,35 @@ impl Api {
             engine.forget(conversation);
         }
     }
+}
+
+/// Passes the events of an answer on until its end; `out` returns false to stop it.
+pub(crate) fn read_answer(
+    mut answer: engine::Answer,
+    out: &mut dyn FnMut(ChatEvent) -> bool,
+) -> Result<(), ApiError> {
+    let mut done = false;
+    while let Some(event) = answer.next() {
+        let event = match event? {
+            Event::Prefill { done, total } => ChatEvent::Prefill {
+                done: done as u32,
+                total: total as u32,
+            },
+            Event::Token { id, text } => ChatEvent::Token { id, text },
+            Event::Done(report) => {
+                done = true;
+                done_event(report)
+            }
+        };
+        if !out(event) && !done {
+            // The report of a stopped answer is still wanted, so the engine is asked and not just left.
+            answer.stop();
+        }
+    }
+    if done {
+        return Ok(());
+    }
+    Err(engine::Error::Closed.into())
 }
 
 fn done_event(report: engine::Report) -> ChatEvent {
@@ -81,11 +86,9 @@ fn done_event(report: engine::Report) -> ChatEvent {
     }
 }
 
-/// The turn with its files read, and what should be said about them.
-fn turn(ask: Ask) -> Result<(Turn, Vec<String>), ApiError> {
-    let mut notices = Vec::new();
-    let options = ask.options;
-    let mut turn = Turn {
+/// A turn that asks nothing yet.
+pub(crate) fn empty_turn(options: AskOptions) -> Turn {
+    Turn {
         system: options.system,
         submodel: options.submodel,
         overrides: Overrides {
@@ -98,7 +101,13 @@ fn turn(ask: Ask) -> Result<(Turn, Vec<String>), ApiError> {
         seed: options.seed.map(u64::from),
         max_tokens: options.max_tokens.map(|n| n as usize),
         ..Turn::default()
-    };
+    }
+}
+
+/// The turn with its files read, and what should be said about them.
+fn turn(ask: Ask) -> Result<(Turn, Vec<String>), ApiError> {
+    let mut notices = Vec::new();
+    let mut turn = empty_turn(ask.options);
     for part in ask.parts {
         match part {
             AskPart::Text { text } => turn.parts.push(Part::Text(text)),

@@ -25,6 +25,17 @@ impl From<engine::Error> for ApiError {
     }
 }
 
+impl From<::library::Error> for ApiError {
+    fn from(error: ::library::Error) -> Self {
+        let code = match &error {
+            ::library::Error::Gone(_) => ErrorCode::Gone,
+            ::library::Error::NotAnExport { .. } => ErrorCode::InputUnreadable,
+            _ => ErrorCode::Storage,
+        };
+        Self::new(code, sentence(&error.to_string()))
+    }
+}
+
 fn weights_code(error: &weights::Error) -> ErrorCode {
     match error {
         weights::Error::NotFound { .. } => ErrorCode::ModelMissing,

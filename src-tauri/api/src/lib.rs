@@ -3,11 +3,14 @@
 //! Knows no Tauri: the window's commands and `sotto-cli` call the same functions of [`Api`].
 
 mod ask;
+mod attach;
 mod failure;
 mod import;
 mod inspect;
+mod library;
 mod model;
 mod score;
+mod send;
 mod types;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +26,18 @@ pub use types::*;
 #[derive(Clone, Default)]
 pub struct Api {
     slot: Arc<Mutex<Slot>>,
+    library: Arc<Mutex<Shelf>>,
+    /// Held while a stored question is answered: what the engine remembers changes with every answer.
+    answering: Arc<Mutex<()>>,
+}
+
+/// The place for the one library of this process.
+#[derive(Default)]
+enum Shelf {
+    #[default]
+    Empty,
+    Open(::library::Library),
+    Failed(ApiError),
 }
 
 /// The place for the one model of this process.

@@ -144,6 +144,12 @@ pub struct AskOptions {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum ChatEvent {
+    /// The question is on disk, and the answer will be. First of all, in a conversation that is stored.
+    Stored {
+        thread: ThreadEntry,
+        question: String,
+        answer: String,
+    },
     /// Something about the question that the user should know: a sound file that is cut short, say.
     Notice { text: String },
     /// So many of the prompt's tokens have gone through the model.
@@ -185,6 +191,187 @@ pub enum DoneReason {
     Cancelled,
 }
 
+/// A conversation in the list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+pub struct ThreadEntry {
+    pub id: String,
+    pub title: String,
+    pub pinned: bool,
+    /// Milliseconds since 1970.
+    #[specta(type = Number)]
+    pub created_ms: f64,
+    /// When something was last asked or answered in it.
+    #[specta(type = Number)]
+    pub updated_ms: f64,
+}
+
+/// A conversation with the messages of the branch that is shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+pub struct ThreadView {
+    pub thread: ThreadEntry,
+    pub messages: Vec<StoredMessage>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+pub struct StoredMessage {
+    pub id: String,
+    /// The message that it follows; none at the start.
+    pub parent: Option<String>,
+    pub role: MessageRole,
+    pub state: MessageState,
+    pub parts: Vec<MessagePart>,
+    #[specta(type = Number)]
+    pub created_ms: f64,
+    pub model: Option<String>,
+    pub failure: Option<ApiError>,
+    pub figures: Option<Figures>,
+    /// Every message that follows the same one, itself among them, the oldest first.
+    pub siblings: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageRole {
+    User,
+    Assistant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageState {
+    Streaming,
+    Complete,
+    /// It reached a limit of length.
+    Cut,
+    Stopped,
+    Failed,
+    /// Sotto ended while it was written.
+    Interrupted,
+}
+
+/// A piece of a question, with its files in the library.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum MessagePart {
+    Text {
+        text: String,
+    },
+    /// A text file, taken into the question.
+    Quote {
+        name: String,
+        text: String,
+    },
+    Picture {
+        /// Its name in the library.
+        file: String,
+        /// What the user calls it.
+        name: String,
+        #[specta(type = Number)]
+        bytes: f64,
+    },
+    Sound {
+        file: String,
+        name: String,
+        #[specta(type = Number)]
+        bytes: f64,
+    },
+}
+
+/// What was measured while an answer was written.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Type)]
+pub struct Figures {
+    /// The answer ended because the context holds no more.
+    pub context_full: bool,
+    pub prompt_tokens: u32,
+    pub completion_tokens: u32,
+    pub context_tokens: u32,
+    #[specta(type = Number)]
+    pub time_to_first_token_ms: f64,
+    #[specta(type = Number)]
+    pub prefill_tokens_per_second: f64,
+    #[specta(type = Number)]
+    pub decode_tokens_per_second: f64,
+}
+
+/// A question that is stored before it is answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+pub struct Send {
+    /// An id of the caller's choice, to stop the answer by.
+    pub run: String,
+    /// None begins a thread.
+    pub thread: Option<String>,
+    /// The message that the question follows; none if it stands at the start of its thread.
+    pub parent: Option<String>,
+    pub parts: Vec<MessagePart>,
+    pub options: AskOptions,
+}
+
+/// A further answer to a stored question.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+pub struct Retry {
+    /// An id of the caller's choice, to stop the answer by.
+    pub run: String,
+    pub question: String,
+    pub options: AskOptions,
+}
+
+/// A file that was taken into the library, and what the user should know about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+pub struct Attached {
+    pub part: MessagePart,
+    pub notice: Option<String>,
+}
+
+/// What to show of a sound.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+pub struct Waveform {
+    #[specta(type = Number)]
+    pub seconds: f64,
+    /// The loudest sample of each stretch, 0 to 1.
+    #[specta(type = Vec<Number>)]
+    pub peaks: Vec<f32>,
+}
+
+/// A conversation in which something was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+pub struct SearchHit {
+    pub thread: ThreadEntry,
+    /// None if the title itself was found.
+    pub message: Option<String>,
+    pub excerpt: Vec<ExcerptPiece>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct ExcerptPiece {
+    pub text: String,
+    /// Whether it is what was searched for.
+    pub found: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportFormat {
+    Markdown,
+    Json,
+}
+
+/// Where conversations are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+pub struct LibraryState {
+    pub folder: String,
+    /// Size on disk.
+    #[specta(type = Number)]
+    pub bytes: f64,
+    pub threads: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct ThreadsImported {
+    pub added: u32,
+    /// Conversations that were here already.
+    pub known: u32,
+}
+
 /// What went wrong, for the window to act on and for the user to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct ApiError {
@@ -202,6 +389,10 @@ pub enum ErrorCode {
     Unsupported,
     InputUnreadable,
     TooLong,
+    /// The conversations cannot be read or written.
+    Storage,
+    /// What was asked for has been deleted.
+    Gone,
     Busy,
     OutOfMemory,
     Cancelled,

@@ -1,13 +1,13 @@
 //! Questions and their answers.
 
-use api::{ApiError, Ask, ChatEvent};
+use api::{ApiError, Ask, ChatEvent, Retry, Send};
 use tauri::State;
 use tauri::ipc::Channel;
 
 use super::blocking;
 use crate::Shell;
 
-/// Replies when the answer has ended; the events come before.
+/// Answers a question that is not stored. Replies when the answer has ended; the events come before.
 #[tauri::command]
 #[specta::specta]
 pub async fn ask(
@@ -25,9 +25,48 @@ pub async fn ask(
     .await
 }
 
-/// Asks the answer that is being written in `conversation` to end.
+/// Stores a question and answers it. Replies when the answer has ended; the events come before.
 #[tauri::command]
 #[specta::specta]
-pub fn stop(shell: State<'_, Shell>, conversation: String) {
-    shell.answering.stop(&conversation);
+pub async fn send(
+    shell: State<'_, Shell>,
+    send: Send,
+    events: Channel<ChatEvent>,
+) -> Result<(), ApiError> {
+    let api = shell.api.clone();
+    let ticket = shell.answering.start(&send.run);
+    blocking(move || {
+        api.send(send, &mut |event| {
+            // An answer is written to its end even if the page is gone: it is stored.
+            let _ = events.send(event);
+            ticket.goes_on()
+        })
+    })
+    .await
+}
+
+/// Answers a stored question once more.
+#[tauri::command]
+#[specta::specta]
+pub async fn retry(
+    shell: State<'_, Shell>,
+    retry: Retry,
+    events: Channel<ChatEvent>,
+) -> Result<(), ApiError> {
+    let api = shell.api.clone();
+    let ticket = shell.answering.start(&retry.run);
+    blocking(move || {
+        api.retry(retry, &mut |event| {
+            let _ = events.send(event);
+            ticket.goes_on()
+        })
+    })
+    .await
+}
+
+/// Asks the answer that was begun as `run`, or in the conversation `run`, to end.
+#[tauri::command]
+#[specta::specta]
+pub fn stop(shell: State<'_, Shell>, run: String) {
+    shell.answering.stop(&run);
 }

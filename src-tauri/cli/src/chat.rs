@@ -98,13 +98,13 @@ impl Chat<'_> {
         if self.args.json {
             return match event {
                 // How far the prompt is has no place in the documented stream.
-                ChatEvent::Prefill { .. } => Ok(()),
+                ChatEvent::Prefill { .. } | ChatEvent::Stored { .. } => Ok(()),
                 event => print_json(event),
             };
         }
         let mut out = io::stdout().lock();
         match event {
-            ChatEvent::Notice { .. } | ChatEvent::Prefill { .. } => {}
+            ChatEvent::Stored { .. } | ChatEvent::Notice { .. } | ChatEvent::Prefill { .. } => {}
             ChatEvent::Token { text, .. } => {
                 out.write_all(text.as_bytes())?;
                 out.flush()?;

@@ -106,7 +106,7 @@ fn answer(api: &Api, item: &Item, submodel: &str) -> Result<String, Failure> {
                 noted = writeln!(io::stderr(), "note: item {}: {text}", item.id);
             }
             ChatEvent::Token { text, .. } | ChatEvent::Done { text, .. } => answer += &text,
-            ChatEvent::Prefill { .. } => {}
+            ChatEvent::Stored { .. } | ChatEvent::Prefill { .. } => {}
         }
         noted.is_ok()
     });

@@ -26,10 +26,21 @@ pub enum Part {
     Audio(Vec<f32>),
 }
 
+/// A question of the past and what was answered.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    pub question: Vec<Part>,
+    pub answer: String,
+}
+
 /// What a user asks, and how the answer should be written.
 #[derive(Clone, Debug, Default)]
 pub struct Turn {
     pub parts: Vec<Part>,
+    /// What was said before, for a conversation that the engine does not know; others remember it themselves.
+    pub history: Vec<Exchange>,
+    /// The id that the conversation goes by once it has this answer.
+    pub then: Option<String>,
     /// Instructions for the whole conversation; heeded in its first turn.
     pub system: Option<String>,
     /// Token ids to continue instead of parts; no template is applied.
@@ -111,6 +122,11 @@ impl Conversation {
         self.state = None;
     }
 
+    /// Whether nothing was said in it.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
     /// Answers a turn. After an error the conversation is as it was before the turn.
     pub fn answer(&mut self, package: &Package, turn: &Turn, on: &mut OnEvent) -> Result<Report> {
         let (n_messages, n_media) = (self.messages.len(), self.media.len());
@@ -169,24 +185,21 @@ impl Conversation {
     ) -> Result<(State, Prompt)> {
         let prompts = package.prompts()?;
         let tokenizer = package.tokenizer()?;
-        let known_media = self.media.len();
-        let mut parts = Vec::new();
-        for part in &turn.parts {
-            parts.push(match part {
-                Part::Text(text) => PromptPart::Text(text.clone()),
-                Part::Image(picture) => {
-                    self.media.push(Arc::new(package.encode_picture(picture)?));
-                    PromptPart::Image
-                }
-                Part::Audio(samples) => {
-                    self.media.push(Arc::new(package.encode_sound(samples)?));
-                    PromptPart::Audio
-                }
-            });
-        }
-        if let Some(system) = turn.system.as_ref().filter(|_| self.messages.is_empty()) {
+        let is_new = self.is_empty();
+        if let Some(system) = turn.system.as_ref().filter(|_| is_new) {
             self.messages.push(Message::text(Role::System, system));
         }
+        for exchange in turn.history.iter().filter(|_| is_new) {
+            let parts = self.take_in(package, &exchange.question)?;
+            self.messages.push(Message {
+                role: Role::User,
+                parts,
+            });
+            let answer = Message::text(Role::Assistant, &exchange.answer);
+            self.messages.push(answer);
+        }
+        let known_media = self.media.len();
+        let parts = self.take_in(package, &turn.parts)?;
         let before = self.messages.len();
         self.messages.push(Message {
             role: Role::User,
@@ -216,6 +229,25 @@ impl Conversation {
             }
         }
         Ok((State::new(package, submodel), soft(&self.media, all)?))
+    }
+
+    /// Encodes the pictures and sounds among the parts, and returns what stands for them in a prompt.
+    fn take_in(&mut self, package: &Package, parts: &[Part]) -> Result<Vec<PromptPart>> {
+        let mut prompt = Vec::new();
+        for part in parts {
+            prompt.push(match part {
+                Part::Text(text) => PromptPart::Text(text.clone()),
+                Part::Image(picture) => {
+                    self.media.push(Arc::new(package.encode_picture(picture)?));
+                    PromptPart::Image
+                }
+                Part::Audio(samples) => {
+                    self.media.push(Arc::new(package.encode_sound(samples)?));
+                    PromptPart::Audio
+                }
+            });
+        }
+        Ok(prompt)
     }
 }
 

@@ -13,7 +13,7 @@ mod sampler;
 mod score;
 mod thread;
 
-pub use conversation::{DoneReason, Event, Part, Report, Turn};
+pub use conversation::{DoneReason, Event, Exchange, Part, Report, Turn};
 pub use error::Error;
 pub use generation::{Generation, Overrides};
 pub use import::{Import, import};

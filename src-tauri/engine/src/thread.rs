@@ -1,11 +1,11 @@
 //! The thread that owns the model.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::conversation::{Conversation, Event, Turn};
@@ -18,11 +18,15 @@ pub struct Engine {
     /// `None` only while the engine is being closed.
     queue: Option<Sender<Request>>,
     closing: Arc<AtomicBool>,
+    known: Known,
     thread: Option<JoinHandle<()>>,
 }
 
+/// The ids of the conversations that the thread has.
+type Known = Arc<Mutex<HashSet<String>>>;
+
 enum Request {
-    Ask(Question),
+    Ask(Box<Question>),
     /// The conversation is over.
     Forget(String),
 }
@@ -61,20 +65,31 @@ impl Engine {
         let (queue, requests) = channel();
         let closing = Arc::new(AtomicBool::new(false));
         let (owned, stop) = (Arc::clone(&package), Arc::clone(&closing));
+        let known = Known::default();
+        let conversations = Arc::clone(&known);
         let thread = std::thread::Builder::new()
             .name("engine".into())
-            .spawn(move || run(&owned, &requests, &stop))
+            .spawn(move || run(&owned, &requests, &stop, &conversations))
             .expect("the system gives a thread");
         Self {
             package,
             queue: Some(queue),
             closing,
+            known,
             thread: Some(thread),
         }
     }
 
     pub fn package(&self) -> &Package {
         &self.package
+    }
+
+    /// Whether the engine remembers a conversation, so that its history need not be told.
+    ///
+    /// Certain once the conversation's last answer has ended.
+    pub fn knows(&self, conversation: &str) -> bool {
+        let known = lock(&self.known);
+        known.contains(conversation)
     }
 
     /// Ends the answer in flight and refuses new ones. The memory is free when the last owner has let go.
@@ -93,7 +108,8 @@ impl Engine {
             stop: Arc::clone(&stop),
         };
         if let Some(queue) = &self.queue
-            && let Err(SendError(Request::Ask(unsent))) = queue.send(Request::Ask(question))
+            && let Err(SendError(Request::Ask(unsent))) =
+                queue.send(Request::Ask(Box::new(question)))
         {
             // The receiver is in our hands, so this cannot fail.
             let _ = unsent.events.send(Err(Error::Closed));
@@ -125,13 +141,14 @@ impl Drop for Engine {
     }
 }
 
-fn run(package: &Package, requests: &Receiver<Request>, closing: &AtomicBool) {
+fn run(package: &Package, requests: &Receiver<Request>, closing: &AtomicBool, known: &Known) {
     let mut conversations: HashMap<String, Conversation> = HashMap::new();
     while let Ok(request) = requests.recv() {
         let question = match request {
             Request::Ask(question) => question,
             Request::Forget(id) => {
                 conversations.remove(&id);
+                lock(known).remove(&id);
                 continue;
             }
         };
@@ -140,7 +157,7 @@ fn run(package: &Package, requests: &Receiver<Request>, closing: &AtomicBool) {
             turn,
             events,
             stop,
-        } = question;
+        } = *question;
         if closing.load(Ordering::Relaxed) {
             let _ = events.send(Err(Error::Closed));
             continue;
@@ -151,7 +168,7 @@ fn run(package: &Package, requests: &Receiver<Request>, closing: &AtomicBool) {
                 conversation.put_down();
             }
         }
-        let conversation = conversations.entry(id).or_default();
+        let mut conversation = conversations.remove(&id).unwrap_or_default();
         let mut on = |event| {
             let heard = events.send(Ok(event)).is_ok();
             heard && !stop.load(Ordering::Relaxed) && !closing.load(Ordering::Relaxed)
@@ -159,17 +176,36 @@ fn run(package: &Package, requests: &Receiver<Request>, closing: &AtomicBool) {
         let answered = catch_unwind(AssertUnwindSafe(|| {
             conversation.answer(package, &turn, &mut on)
         }));
+        let mut now = id.clone();
         let failure = match answered {
-            Ok(Ok(_) | Err(Error::Cancelled)) => continue,
-            Ok(Err(error)) => error,
+            Ok(Ok(_)) => {
+                now = turn.then.unwrap_or(now);
+                None
+            }
+            Ok(Err(Error::Cancelled)) => None,
+            Ok(Err(error)) => Some(error),
             Err(panic) => {
                 conversation.put_down();
-                Error::Panicked(panic_message(panic.as_ref()))
+                Some(Error::Panicked(panic_message(panic.as_ref())))
             }
         };
-        // Nobody listens any more when the window was closed.
-        let _ = events.send(Err(failure));
+        let mut known = lock(known);
+        known.remove(&id);
+        if !conversation.is_empty() {
+            known.insert(now.clone());
+            conversations.insert(now, conversation);
+        }
+        drop(known);
+        if let Some(failure) = failure {
+            // Nobody listens any more when the window was closed.
+            let _ = events.send(Err(failure));
+        }
     }
+}
+
+/// The set is whole at any time, so a panic elsewhere does not matter.
+fn lock(known: &Mutex<HashSet<String>>) -> MutexGuard<'_, HashSet<String>> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use engine::{
-    DoneReason, Engine, Error, Event, OpenOptions, Overrides, Package, Part, Report, Turn,
+    DoneReason, Engine, Error, Event, Exchange, OpenOptions, Overrides, Package, Part, Report, Turn,
 };
 use gemma3n::{Message, Part as PromptPart, Prompt, Role, Step, Tokens, Wanted};
 
@@ -140,6 +140,68 @@ fn a_conversation_that_is_forgotten_begins_anew() {
     let again = answer(&engine, "a", turn("The grey sea.")).unwrap();
     assert_eq!(first.0, again.0);
     assert_eq!(first.2.prompt_tokens, again.2.prompt_tokens);
+    engine.forget("a");
+    answer(&engine, "b", turn("Hello.")).unwrap();
+    assert!(!engine.knows("a"));
+}
+
+#[test]
+fn a_history_that_is_told_goes_before_the_question() {
+    let engine = open(&tiny().join("checkpoint"));
+    let (prompts, tokenizer) = (
+        engine.package().prompts().unwrap(),
+        engine.package().tokenizer().unwrap(),
+    );
+    let mut next = turn("And then?");
+    next.history = vec![Exchange {
+        question: vec![Part::Text("Tell me of the sea.".into())],
+        answer: "It was grey.".into(),
+    }];
+    let messages = [
+        Message::text(Role::User, "Tell me of the sea."),
+        Message::text(Role::Assistant, "It was grey."),
+        Message::text(Role::User, "And then?"),
+    ];
+    let prompt = prompts.render(tokenizer, &messages, true).unwrap().ids;
+    assert!(!engine.knows("a"));
+    let (ids, _, report) = answer(&engine, "a", next.clone()).unwrap();
+    assert_eq!(report.prompt_tokens, prompt.len());
+    assert_eq!(ids, continuation(&engine, &prompt, 12));
+
+    // Known now, so it is not told twice.
+    let (_, _, report) = answer(&engine, "a", next).unwrap();
+    assert!(report.prompt_tokens < prompt.len(), "{report:?}");
+    assert!(engine.knows("a"));
+}
+
+#[test]
+fn an_answered_conversation_can_go_by_another_id() {
+    let engine = open(&tiny().join("checkpoint"));
+    let mut first = turn("The grey sea.");
+    first.then = Some("b".into());
+    for event in engine.ask("a", first.clone()) {
+        event.unwrap();
+    }
+    assert!(engine.knows("b") && !engine.knows("a"));
+    let (_, _, report) = answer(&engine, "b", turn("More.")).unwrap();
+    // Only the new turn went through the model, and the last token of the answer.
+    assert!(
+        report.prompt_tokens < report.context_tokens / 2,
+        "{report:?}"
+    );
+
+    // A turn that fails leaves the id as it was, and an empty conversation is none.
+    let mut long = turn(&"word ".repeat(2000));
+    long.then = Some("c".into());
+    for (id, known) in [("b", true), ("new", false)] {
+        let events: Vec<_> = engine.ask(id, long.clone()).collect();
+        assert!(matches!(events.last(), Some(Err(Error::TooLong { .. }))));
+        assert_eq!(
+            (engine.knows(id), engine.knows("c")),
+            (known, false),
+            "{id}"
+        );
+    }
 }
 
 #[test]

@@ -41,8 +41,10 @@ export function remedyFor(code: ErrorCode): Remedy {
       return "new_conversation";
     case "input_unreadable":
     case "unsupported":
+    case "gone":
       return "edit";
     case "busy":
+    case "storage":
     case "out_of_memory":
     case "cancelled":
     case "internal":
@@ -190,7 +192,7 @@ export class ChatController {
         if (event.event === "notice") answer.notices.push(event.text);
         else if (event.event === "prefill") answer.read = event.done / event.total;
         else if (event.event === "token") answer.text += event.text;
-        else {
+        else if (event.event === "done") {
           answer.text += event.text ?? "";
           answer.done = event;
         }

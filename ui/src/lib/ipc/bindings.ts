@@ -15,10 +15,35 @@ export const commands = {
 	openModel: (path: string, progress: Channel<OpenProgress>) => typedError<ModelSummary, ApiError>(__TAURI_INVOKE("open_model", { path, progress })),
 	cancelOpen: () => __TAURI_INVOKE<void>("cancel_open"),
 	closeModel: () => typedError<null, ApiError>(__TAURI_INVOKE("close_model")),
-	/**  Replies when the answer has ended; the events come before. */
+	/**  Answers a question that is not stored. Replies when the answer has ended; the events come before. */
 	ask: (ask: Ask, events: Channel<ChatEvent>) => typedError<null, ApiError>(__TAURI_INVOKE("ask", { ask, events })),
-	/**  Asks the answer that is being written in `conversation` to end. */
-	stop: (conversation: string) => __TAURI_INVOKE<void>("stop", { conversation }),
+	/**  Stores a question and answers it. Replies when the answer has ended; the events come before. */
+	send: (send: Send, events: Channel<ChatEvent>) => typedError<null, ApiError>(__TAURI_INVOKE("send", { send, events })),
+	/**  Answers a stored question once more. */
+	retry: (retry: Retry, events: Channel<ChatEvent>) => typedError<null, ApiError>(__TAURI_INVOKE("retry", { retry, events })),
+	/**  Asks the answer that was begun as `run`, or in the conversation `run`, to end. */
+	stop: (run: string) => __TAURI_INVOKE<void>("stop", { run }),
+	/**  Opens the library if it is not open yet, and says where it is. */
+	libraryState: () => typedError<LibraryState, ApiError>(__TAURI_INVOKE("library_state")),
+	threads: () => typedError<ThreadEntry[], ApiError>(__TAURI_INVOKE("threads")),
+	/**  With a message, the branch that goes through it is shown from now on. */
+	openThread: (thread: string, message: string | null) => typedError<ThreadView, ApiError>(__TAURI_INVOKE("open_thread", { thread, message })),
+	renameThread: (thread: string, title: string) => typedError<null, ApiError>(__TAURI_INVOKE("rename_thread", { thread, title })),
+	pinThread: (thread: string, pinned: boolean) => typedError<null, ApiError>(__TAURI_INVOKE("pin_thread", { thread, pinned })),
+	deleteThread: (thread: string) => typedError<null, ApiError>(__TAURI_INVOKE("delete_thread", { thread })),
+	search: (query: string) => typedError<SearchHit[], ApiError>(__TAURI_INVOKE("search", { query })),
+	exportThread: (thread: string, format: ExportFormat, to: string) => typedError<null, ApiError>(__TAURI_INVOKE("export_thread", { thread, format, to })),
+	/**  Writes every conversation into a folder and returns their number. */
+	exportAll: (folder: string) => typedError<number, ApiError>(__TAURI_INVOKE("export_all", { folder })),
+	importThreads: (from: string) => typedError<ThreadsImported, ApiError>(__TAURI_INVOKE("import_threads", { from })),
+	eraseLibrary: () => typedError<null, ApiError>(__TAURI_INVOKE("erase_library")),
+	attach: (path: string) => typedError<Attached, ApiError>(__TAURI_INVOKE("attach", { path })),
+	/**  A picture from the clipboard, its bytes in base64. */
+	attachPasted: (name: string, base64: string) => typedError<Attached, ApiError>(__TAURI_INVOKE("attach_pasted", { name, base64 })),
+	discardFile: (file: string) => typedError<null, ApiError>(__TAURI_INVOKE("discard_file", { file })),
+	/**  A picture as a data: address, at most `side` pixels wide and high. */
+	preview: (file: string, side: number) => typedError<string, ApiError>(__TAURI_INVOKE("preview", { file, side })),
+	waveform: (file: string) => typedError<Waveform, ApiError>(__TAURI_INVOKE("waveform", { file })),
 };
 
 /** Events */
@@ -63,8 +88,16 @@ export type AskPart = { type: "text"; text: string } | { type: "image"; path: st
 /**  A whole prompt in token ids, for models that come without a tokenizer. No template is applied. */
 { type: "tokens"; ids: number[] };
 
+/**  A file that was taken into the library, and what the user should know about it. */
+export type Attached = {
+	part: MessagePart,
+	notice: string | null,
+};
+
 /**  An answer as it is written; the last event is `Done`. */
 export type ChatEvent = 
+/**  The question is on disk, and the answer will be. First of all, in a conversation that is stored. */
+{ event: "stored"; thread: ThreadEntry; question: string; answer: string } | 
 /**  Something about the question that the user should know: a sound file that is cut short, say. */
 { event: "notice"; text: string } | 
 /**  So many of the prompt's tokens have gone through the model. */
@@ -87,7 +120,56 @@ export type DoneReason =
 "cancelled";
 
 /**  A code exists only if the window does something of its own for it. */
-export type ErrorCode = "model_missing" | "model_broken" | "unsupported" | "input_unreadable" | "too_long" | "busy" | "out_of_memory" | "cancelled" | "internal";
+export type ErrorCode = "model_missing" | "model_broken" | "unsupported" | "input_unreadable" | "too_long" | 
+/**  The conversations cannot be read or written. */
+"storage" | 
+/**  What was asked for has been deleted. */
+"gone" | "busy" | "out_of_memory" | "cancelled" | "internal";
+
+export type ExcerptPiece = {
+	text: string,
+	/**  Whether it is what was searched for. */
+	found: boolean,
+};
+
+export type ExportFormat = "markdown" | "json";
+
+/**  What was measured while an answer was written. */
+export type Figures = {
+	/**  The answer ended because the context holds no more. */
+	context_full: boolean,
+	prompt_tokens: number,
+	completion_tokens: number,
+	context_tokens: number,
+	time_to_first_token_ms: number,
+	prefill_tokens_per_second: number,
+	decode_tokens_per_second: number,
+};
+
+/**  Where conversations are kept. */
+export type LibraryState = {
+	folder: string,
+	/**  Size on disk. */
+	bytes: number,
+	threads: number,
+};
+
+/**  A piece of a question, with its files in the library. */
+export type MessagePart = { type: "text"; text: string } | 
+/**  A text file, taken into the question. */
+{ type: "quote"; name: string; text: string } | { type: "picture"; 
+/**  Its name in the library. */
+file: string; 
+/**  What the user calls it. */
+name: string; bytes: number } | { type: "sound"; file: string; name: string; bytes: number };
+
+export type MessageRole = "user" | "assistant";
+
+export type MessageState = "streaming" | "complete" | 
+/**  It reached a limit of length. */
+"cut" | "stopped" | "failed" | 
+/**  Sotto ended while it was written. */
+"interrupted";
 
 /**  What the one model of this process is doing. */
 export type ModelState = ({ state: "none" }) & { path?: never; percent?: never; stage?: never } | { state: "opening"; path: string; 
@@ -133,6 +215,79 @@ export type OpenProgress = {
 /**  Someone started Sotto a second time, with a model: this window opens it instead. */
 export type OpenRequested = {
 	path: string,
+};
+
+/**  A further answer to a stored question. */
+export type Retry = {
+	/**  An id of the caller's choice, to stop the answer by. */
+	run: string,
+	question: string,
+	options: AskOptions,
+};
+
+/**  A conversation in which something was found. */
+export type SearchHit = {
+	thread: ThreadEntry,
+	/**  None if the title itself was found. */
+	message: string | null,
+	excerpt: ExcerptPiece[],
+};
+
+/**  A question that is stored before it is answered. */
+export type Send = {
+	/**  An id of the caller's choice, to stop the answer by. */
+	run: string,
+	/**  None begins a thread. */
+	thread: string | null,
+	/**  The message that the question follows; none if it stands at the start of its thread. */
+	parent: string | null,
+	parts: MessagePart[],
+	options: AskOptions,
+};
+
+export type StoredMessage = {
+	id: string,
+	/**  The message that it follows; none at the start. */
+	parent: string | null,
+	role: MessageRole,
+	state: MessageState,
+	parts: MessagePart[],
+	created_ms: number,
+	model: string | null,
+	failure: ApiError | null,
+	figures: Figures | null,
+	/**  Every message that follows the same one, itself among them, the oldest first. */
+	siblings: string[],
+};
+
+/**  A conversation in the list. */
+export type ThreadEntry = {
+	id: string,
+	title: string,
+	pinned: boolean,
+	/**  Milliseconds since 1970. */
+	created_ms: number,
+	/**  When something was last asked or answered in it. */
+	updated_ms: number,
+};
+
+/**  A conversation with the messages of the branch that is shown. */
+export type ThreadView = {
+	thread: ThreadEntry,
+	messages: StoredMessage[],
+};
+
+export type ThreadsImported = {
+	added: number,
+	/**  Conversations that were here already. */
+	known: number,
+};
+
+/**  What to show of a sound. */
+export type Waveform = {
+	seconds: number,
+	/**  The loudest sample of each stretch, 0 to 1. */
+	peaks: number[],
 };
 
 /* Tauri Specta runtime */
