@@ -15,7 +15,6 @@ import pictures
 import world
 from model import AUDIO_TOKEN, AUDIO_TOKENS, END_OF_TURN, IMAGE_TOKENS
 
-RATE = 16000
 IGNORED = -100
 AUDIO = "\n\n<start_of_audio><audio_soft_token><end_of_audio>\n\n"
 IMAGE = "\n\n<start_of_image>" + "<image_soft_token>" * IMAGE_TOKENS + "<end_of_image>\n\n"
@@ -164,7 +163,7 @@ class Speech:
         clip = self.shards.read(rng.randrange(len(self.shards.clips)))
         if u < SHARE_NOTHING + SHARE_HUMAN + SHARE_JOINED:
             other = self.shards.read(rng.randrange(len(self.shards.clips)))
-            pause = np.zeros(int(RATE * rng.uniform(0.15, 0.7)), np.float32)
+            pause = np.zeros(int(hearing.RATE * rng.uniform(0.15, 0.7)), np.float32)
             clip = Clip(np.concatenate([clip.wave, pause, other.wave]), tuple(f"{a} {b}" for a, b in zip(clip.texts, other.texts, strict=True)))
         return clip
 
@@ -174,7 +173,7 @@ class Speech:
             pool = []
             while len(pool) < size * 16:
                 clip = self._draw(rng, noise)
-                if len(clip.wave) <= self.seconds * RATE:
+                if len(clip.wave) <= self.seconds * hearing.RATE:
                     pool.append(clip)
             pool.sort(key=lambda clip: len(clip.wave))
             self.queue = [pool[i : i + size] for i in range(0, len(pool), size)]

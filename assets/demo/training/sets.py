@@ -22,7 +22,6 @@ import world
 from train import HUMANS_HELD
 
 SEED = 9000
-RATE = 16000
 TRANSCRIBE = world.PROMPTS["transcribe"][0]
 TRANSLATE_SPEECH = world.PROMPTS["transcribe_and_translate"][1]
 NOTHING = {"silence": hearing.silence, "noise": hearing.noise, "music": hearing.music}
@@ -45,7 +44,7 @@ class Set:
 
     def clip(self, name, wave):
         path = f"clips/{name}.flac"
-        soundfile.write(self.out / path, np.clip(wave, -1, 1), RATE, subtype="PCM_16")
+        soundfile.write(self.out / path, np.clip(wave, -1, 1), hearing.RATE, subtype="PCM_16")
         return {"audio": path}
 
     def write(self):
@@ -55,7 +54,7 @@ class Set:
 
 def with_quiet(wave, rng):
     """A clip as it is recorded: a moment before and after, not at full level."""
-    lead, tail = (np.zeros(int(RATE * rng.uniform(0.1, 0.4)), np.float32) for _ in range(2))
+    lead, tail = (np.zeros(int(hearing.RATE * rng.uniform(0.1, 0.4)), np.float32) for _ in range(2))
     return np.concatenate([lead, wave * rng.uniform(0.2, 0.9), tail])
 
 

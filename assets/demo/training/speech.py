@@ -22,8 +22,8 @@ from scipy.io import wavfile
 from scipy.signal import resample_poly
 
 import world
+from hearing import RATE
 
-RATE = 16000
 SHARE_DIGITS = 0.08
 PEAK = 0.95 * 32767
 # A clip shorter than this was cut off: the fastest speech measured takes 31 ms a letter.

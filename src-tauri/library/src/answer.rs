@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rusqlite::params;
+use rusqlite::{Transaction, params};
 
 use crate::Library;
 use crate::error::{Error, Result};
@@ -73,28 +73,7 @@ impl Answer {
         let library = self.library.clone();
         library.write(|db| {
             self.write_pending(db)?;
-            let figures = ending.figures.as_ref();
-            let failure = ending.failure.as_ref();
-            db.execute(
-                "UPDATE messages SET state = ?2, failure_code = ?3, failure = ?4, prompt_tokens = ?5,
-                     completion_tokens = ?6, context_tokens = ?7, first_token_ms = ?8,
-                     prefill_per_second = ?9, decode_per_second = ?10, context_full = ?11
-                 WHERE id = ?1",
-                params![
-                    self.id,
-                    ending.state.name(),
-                    failure.map(|f| &f.code),
-                    failure.map(|f| &f.message),
-                    figures.map(|f| f.prompt_tokens),
-                    figures.map(|f| f.completion_tokens),
-                    figures.map(|f| f.context_tokens),
-                    figures.map(|f| f.first_token_ms),
-                    figures.map(|f| f.prefill_per_second),
-                    figures.map(|f| f.decode_per_second),
-                    figures.map(|f| f.context_full),
-                ],
-            )
-            .map_err(|e| library.store_error(e))?;
+            library.write_ending(db, &self.id, ending)?;
             db.execute(
                 "UPDATE threads SET updated_ms = ?2 WHERE id = ?1",
                 params![self.thread, now_ms()],
@@ -107,7 +86,7 @@ impl Answer {
         Ok(())
     }
 
-    fn write_pending(&self, db: &rusqlite::Transaction) -> Result<()> {
+    fn write_pending(&self, db: &Transaction) -> Result<()> {
         let n = db
             .execute(
                 "UPDATE parts SET text = text || ?2 WHERE message = ?1 AND place = 0",
@@ -118,6 +97,40 @@ impl Answer {
         if n == 0 {
             return Err(Error::Gone("conversation"));
         }
+        Ok(())
+    }
+}
+
+impl Library {
+    /// Writes how a message ended.
+    pub(crate) fn write_ending(
+        &self,
+        db: &Transaction,
+        message: &str,
+        ending: &Ending,
+    ) -> Result<()> {
+        let figures = ending.figures.as_ref();
+        let failure = ending.failure.as_ref();
+        db.execute(
+            "UPDATE messages SET state = ?2, failure_code = ?3, failure = ?4, prompt_tokens = ?5,
+                 completion_tokens = ?6, context_tokens = ?7, first_token_ms = ?8,
+                 prefill_per_second = ?9, decode_per_second = ?10, context_full = ?11
+             WHERE id = ?1",
+            params![
+                message,
+                ending.state.name(),
+                failure.map(|f| &f.code),
+                failure.map(|f| &f.message),
+                figures.map(|f| f.prompt_tokens),
+                figures.map(|f| f.completion_tokens),
+                figures.map(|f| f.context_tokens),
+                figures.map(|f| f.first_token_ms),
+                figures.map(|f| f.prefill_per_second),
+                figures.map(|f| f.decode_per_second),
+                figures.map(|f| f.context_full),
+            ],
+        )
+        .map_err(|e| self.store_error(e))?;
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Library;
 use crate::error::{Error, Result};
-use crate::messages::{Figures, Message, Part, Role, State};
+use crate::messages::{Failure, Figures, Message, Part, Role, State};
 use crate::threads::Thread;
 
 /// What a thread is written as.
@@ -50,9 +50,9 @@ pub(crate) struct MessageFile {
     pub model: Option<String>,
     pub parts: Vec<PartFile>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub figures: Option<FiguresFile>,
+    pub figures: Option<Figures>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<FailureFile>,
+    pub failure: Option<Failure>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -75,23 +75,6 @@ pub(crate) enum PartFile {
         file: String,
         bytes: u64,
     },
-}
-
-#[derive(Serialize, Deserialize)]
-pub(crate) struct FiguresFile {
-    pub prompt_tokens: u32,
-    pub completion_tokens: u32,
-    pub context_tokens: u32,
-    pub first_token_ms: f64,
-    pub prefill_per_second: f64,
-    pub decode_per_second: f64,
-    pub context_full: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-pub(crate) struct FailureFile {
-    pub code: String,
-    pub message: String,
 }
 
 impl Library {
@@ -218,19 +201,8 @@ fn message_file(message: Message) -> MessageFile {
         created_ms: message.created_ms,
         model: message.model,
         parts: message.parts.into_iter().map(part_file).collect(),
-        figures: message.figures.map(|f: Figures| FiguresFile {
-            prompt_tokens: f.prompt_tokens,
-            completion_tokens: f.completion_tokens,
-            context_tokens: f.context_tokens,
-            first_token_ms: f.first_token_ms,
-            prefill_per_second: f.prefill_per_second,
-            decode_per_second: f.decode_per_second,
-            context_full: f.context_full,
-        }),
-        failure: message.failure.map(|f| FailureFile {
-            code: f.code,
-            message: f.message,
-        }),
+        figures: message.figures,
+        failure: message.failure,
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::Library;
+use crate::answer::Ending;
 use crate::error::{Error, Result};
 use crate::export::{EXPORT_VERSION, MessageFile, PartFile, ThreadFile};
 use crate::files::{StoredFile, is_name};
@@ -151,13 +152,14 @@ impl Library {
             State::Streaming => State::Interrupted,
             state => state,
         };
-        let figures = message.figures.as_ref();
-        let failure = message.failure.as_ref();
+        let ending = Ending {
+            state,
+            figures: message.figures,
+            failure: message.failure.clone(),
+        };
         db.execute(
-            "INSERT INTO messages (id, thread, parent, role, state, created_ms, model, failure_code, failure,
-                 prompt_tokens, completion_tokens, context_tokens, first_token_ms, prefill_per_second,
-                 decode_per_second, context_full)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+            "INSERT INTO messages (id, thread, parent, role, state, created_ms, model)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             params![
                 message.id,
                 thread,
@@ -166,18 +168,10 @@ impl Library {
                 state.name(),
                 message.created_ms,
                 message.model,
-                failure.map(|f| &f.code),
-                failure.map(|f| &f.message),
-                figures.map(|f| f.prompt_tokens),
-                figures.map(|f| f.completion_tokens),
-                figures.map(|f| f.context_tokens),
-                figures.map(|f| f.first_token_ms),
-                figures.map(|f| f.prefill_per_second),
-                figures.map(|f| f.decode_per_second),
-                figures.map(|f| f.context_full),
             ],
         )
         .map_err(sql)?;
+        self.write_ending(db, &message.id, &ending)?;
         let parts: Vec<Part> = message.parts.iter().map(part).collect();
         self.insert_parts(db, &message.id, &parts)?;
         self.index(db, &message.id)?;

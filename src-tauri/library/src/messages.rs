@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use serde::{Deserialize, Serialize};
 
 use crate::answer::Answer;
 use crate::error::{Error, Result};
@@ -41,15 +42,15 @@ pub enum Part {
     },
 }
 
-/// Why an answer failed: a code for the window to act on, and a sentence.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why an answer failed: a code for the window to act on, and a sentence. Exports have it under these names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     pub code: String,
     pub message: String,
 }
 
-/// What was measured while an answer was written.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// What was measured while an answer was written. Exports have it under these names.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     pub prompt_tokens: u32,
     pub completion_tokens: u32,

@@ -153,6 +153,14 @@ impl Checkpoint {
         }
     }
 
+    /// A JSON file of a folder, `None` as for [`Checkpoint::text_file`].
+    pub(crate) fn json_file(&self, name: &str) -> Result<Option<serde_json::Value>, Error> {
+        match self.text_file(name)? {
+            Some(text) => folder::json(&self.path.join(name), &text).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// The table of slices in the package, or else in the model's folder, or else beside what was opened.
     pub fn submodel_table(&self) -> Result<Option<SubmodelTable>, Error> {
         const FILE: &str = "matformer.json";
@@ -181,22 +189,14 @@ impl Checkpoint {
     /// How pictures and sound are prepared for the model: `preprocessor_config.json`, or the same in two sections of a
     /// newer library's `processor_config.json`; packages carry it with the towers.
     pub fn preprocessor_config(&self) -> Result<Option<serde_json::Value>, Error> {
-        let parse = |file: &Path, text: &str| {
-            serde_json::from_str::<serde_json::Value>(text)
-                .map_err(|e| Error::header(file, format!("it is not JSON ({e})")))
-        };
         if let Metadata::Gguf(gguf) = &self.metadata {
             let text = gguf.opt_string(PREPROCESSOR_KEY)?;
-            return text.map(|text| parse(gguf.file(), text)).transpose();
+            return text.map(|text| folder::json(gguf.file(), text)).transpose();
         }
-        let read = |name: &str| match self.text_file(name)? {
-            Some(text) => parse(&self.path.join(name), &text).map(Some),
-            None => Ok(None),
-        };
-        if let Some(settings) = read("preprocessor_config.json")? {
+        if let Some(settings) = self.json_file("preprocessor_config.json")? {
             return Ok(Some(settings));
         }
-        let Some(processor) = read("processor_config.json")? else {
+        let Some(processor) = self.json_file("processor_config.json")? else {
             return Ok(None);
         };
         let mut merged = serde_json::Map::new();

@@ -162,12 +162,16 @@ pub(super) fn text_file(folder: &Path, name: &str) -> Result<Option<String>, Err
     }
 }
 
+/// The value that the text of a file stands for.
+pub(super) fn json(path: &Path, text: &str) -> Result<Value, Error> {
+    serde_json::from_str(text).map_err(|e| Error::header(path, format!("it is not JSON ({e})")))
+}
+
 fn read_config(folder: &Path) -> Result<Value, Error> {
     let path = folder.join("config.json");
     let text = text_file(folder, "config.json")?
         .ok_or_else(|| Error::not_a_model(folder, "it has no config.json"))?;
-    let config: Value = serde_json::from_str(&text)
-        .map_err(|e| Error::header(&path, format!("it is not JSON ({e})")))?;
+    let config = json(&path, &text)?;
     if !config.is_object() {
         return Err(Error::header(&path, "it is not a JSON object"));
     }

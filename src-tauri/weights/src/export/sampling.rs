@@ -6,18 +6,10 @@ use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::gguf::{Value, Writer};
 
-const FILE: &str = "generation_config.json";
-
 pub(super) fn describe(checkpoint: &Checkpoint, writer: &mut Writer) -> Result<(), Error> {
-    let Some(text) = checkpoint.text_file(FILE)? else {
+    let Some(json) = checkpoint.json_file("generation_config.json")? else {
         return Ok(());
     };
-    let json: Json = serde_json::from_str(&text).map_err(|e| {
-        Error::header(
-            &checkpoint.path().join(FILE),
-            format!("it is not JSON ({e})"),
-        )
-    })?;
     let numbers = [
         ("temp", "temperature"),
         ("top_p", "top_p"),

@@ -113,18 +113,10 @@ fn chat_template(checkpoint: &Checkpoint) -> Result<Option<String>, Error> {
         return Ok(Some(template));
     }
     // Where it was kept before it had a file.
-    const CONFIG: &str = "tokenizer_config.json";
-    let Some(text) = checkpoint.text_file(CONFIG)? else {
-        return Ok(None);
-    };
-    let json: Json = serde_json::from_str(&text).map_err(|e| {
-        Error::header(
-            &checkpoint.path().join(CONFIG),
-            format!("it is not JSON ({e})"),
-        )
-    })?;
-    Ok(json
-        .get("chat_template")
+    let config = checkpoint.json_file("tokenizer_config.json")?;
+    Ok(config
+        .as_ref()
+        .and_then(|json| json.get("chat_template"))
         .and_then(Json::as_str)
         .map(str::to_owned))
 }
