@@ -17,6 +17,7 @@ impl From<engine::Error> for ApiError {
             | engine::Error::UnknownSubmodel { .. }
             | engine::Error::Setting { .. } => ErrorCode::Unsupported,
             engine::Error::TooLong { .. } => ErrorCode::TooLong,
+            engine::Error::DoesNotFit { .. } => ErrorCode::OutOfMemory,
             engine::Error::Closed => ErrorCode::ModelMissing,
             engine::Error::Cancelled => ErrorCode::Cancelled,
             engine::Error::Panicked(_) => ErrorCode::Internal,

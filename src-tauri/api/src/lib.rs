@@ -9,6 +9,7 @@ mod import;
 mod inspect;
 mod library;
 mod model;
+mod plan;
 mod score;
 mod send;
 mod types;
@@ -19,6 +20,7 @@ use engine::Engine;
 
 pub use import::{ImportReply, ImportRequest, PackageType, import};
 pub use inspect::{InspectReply, ParameterCounts, SubmodelEntry, inspect};
+pub use plan::{PlanBytes, PlanQuestion, PlanReply, plan};
 pub use score::{ScoreReply, ScoreRequest, ScoredToken, TopToken};
 pub use types::*;
 

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use api::{ComputeType, PackageType};
+use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Private assistant on a Gemma 3n model, from the command line.
@@ -22,6 +23,8 @@ pub enum Command {
     Score(ScoreArgs),
     /// Print what is in a model without loading it
     Inspect(InspectArgs),
+    /// Say which submodel, towers and context fit the memory, without loading anything
+    Plan(PlanArgs),
     /// Make a package of a Hugging Face folder: two GGUF files at fewer bits
     Import(ImportArgs),
     /// Measure the answers to a set of questions whose answers are known
@@ -143,6 +146,27 @@ pub struct InspectArgs {
     /// The projector (mmproj) of a GGUF model, if it does not lie beside it
     #[arg(long, value_name = "FILE")]
     pub projector: Option<PathBuf>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct PlanArgs {
+    /// A Hugging Face folder or a GGUF file
+    pub model: PathBuf,
+    /// The projector (mmproj) of a GGUF model, if it does not lie beside it
+    #[arg(long, value_name = "FILE")]
+    pub projector: Option<PathBuf>,
+    /// What the model may take, like 3GiB; what is free on this machine if not given
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<ByteSize>,
+    /// As for chat; the largest that fits if not given
+    #[arg(long, value_name = "NAME")]
+    pub submodel: Option<String>,
+    /// At least so many tokens of context
+    #[arg(long, value_name = "N")]
+    pub context: Option<NonZeroUsize>,
+    /// {"budget_bytes":..,"submodel":..,"bytes":{..},"why":[..],..}
     #[arg(long)]
     pub json: bool,
 }

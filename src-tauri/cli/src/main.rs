@@ -8,6 +8,7 @@ mod chat;
 mod evaluate;
 mod import;
 mod inspect;
+mod plan;
 mod score;
 
 use std::io::{self, Write};
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         }
         Command::Score(score) => score::run(score),
         Command::Inspect(inspect) => inspect::run(inspect),
+        Command::Plan(plan) => plan::run(plan),
         Command::Import(import) => import::run(import),
         Command::Evaluate(evaluate) => evaluate::run(evaluate),
     };

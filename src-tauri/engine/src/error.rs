@@ -1,5 +1,7 @@
 //! Why there is no answer.
 
+use crate::plan::size;
+
 /// An error of the engine.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -35,6 +37,12 @@ pub enum Error {
         "the conversation takes {needed} tokens but the model holds {context}; start a new one or shorten the input"
     )]
     TooLong { needed: usize, context: usize },
+    #[error(
+        "this model needs {} of memory even at its smallest, and {} are free; close other programs or choose a smaller model",
+        size(*needed),
+        size(*budget)
+    )]
+    DoesNotFit { needed: u64, budget: u64 },
     #[error("the model was closed")]
     Closed,
     #[error("stopped")]

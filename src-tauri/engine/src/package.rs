@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gemma3n::{
     ChatTemplate, Compute, ImageProcessor, LogMel, MediaTokens, MelConfig, MelFeatures, Model,
-    Options, PromptBuilder, SoftTokens, Submodel, Tokenizer, best_device,
+    Options, PromptBuilder, SoftTokens, Submodel, TextConfig, Tokenizer, best_device,
 };
 use image::RgbImage;
 use weights::{Checkpoint, Metadata};
@@ -147,27 +147,10 @@ impl Package {
 
     /// The submodel of this name, or the one that is spelled out, or the whole model.
     pub fn submodel(&self, name: Option<&str>) -> Result<Arc<Submodel>> {
-        let Some(name) = name else {
-            return Ok(Arc::clone(self.model.whole()));
-        };
-        if name.contains('=') {
-            let submodel = Submodel::explicit(name, &self.model.config().text)?;
-            return Ok(Arc::new(submodel));
+        match name {
+            None => Ok(Arc::clone(self.model.whole())),
+            Some(name) => find_submodel(name, &self.submodels, &self.model.config().text),
         }
-        let same = |known: &str| known.eq_ignore_ascii_case(name);
-        if same("full") {
-            return Ok(Arc::clone(self.model.whole()));
-        }
-        let found = self.submodels.iter().find(|s| same(s.name()));
-        found.cloned().ok_or_else(|| Error::UnknownSubmodel {
-            name: name.to_owned(),
-            known: self
-                .submodels
-                .iter()
-                .map(|s| s.name())
-                .collect::<Vec<_>>()
-                .join(", "),
-        })
     }
 
     /// Every submodel that has a name in this package, the whole model among them.
@@ -258,6 +241,34 @@ fn read_template(checkpoint: &Checkpoint) -> Result<ChatTemplate> {
         reason: format!("it is not JSON: {e}"),
     })?;
     Ok(ChatTemplate::from_tokenizer_config(&value)?.unwrap_or_default())
+}
+
+/// The one of this name, or the one that is spelled out. `known` has the whole model among them.
+pub(crate) fn find_submodel(
+    name: &str,
+    known: &[Arc<Submodel>],
+    config: &TextConfig,
+) -> Result<Arc<Submodel>> {
+    if name.contains('=') {
+        return Ok(Arc::new(Submodel::explicit(name, config)?));
+    }
+    let whole = || {
+        known.iter().find(|s| {
+            s.layers().len() == config.num_hidden_layers && s.widths() == config.intermediate_size
+        })
+    };
+    let found = match name.eq_ignore_ascii_case("full") {
+        true => whole(),
+        false => known.iter().find(|s| s.name().eq_ignore_ascii_case(name)),
+    };
+    found.cloned().ok_or_else(|| Error::UnknownSubmodel {
+        name: name.to_owned(),
+        known: known
+            .iter()
+            .map(|s| s.name())
+            .collect::<Vec<_>>()
+            .join(", "),
+    })
 }
 
 /// The published slices, and the model's own.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::json_lines;
 
-fn path(below_root: &str) -> String {
+pub fn path(below_root: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     root.join(below_root).display().to_string()
 }

@@ -5,6 +5,7 @@
 mod demo;
 mod evaluate;
 mod import;
+mod plan;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -38,7 +38,14 @@ struct Slice {
 #[derive(Debug, Deserialize)]
 struct PublishedTable {
     base: Base,
-    submodels: BTreeMap<String, Slice>,
+    submodels: BTreeMap<String, PublishedSlice>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PublishedSlice {
+    #[serde(flatten)]
+    slice: Slice,
+    mmlu: f32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -54,7 +61,7 @@ impl Submodel {
         let name = table
             .submodels
             .iter()
-            .find(|(_, slice)| slice.ffn_hidden_dims == config.intermediate_size)
+            .find(|(_, published)| published.slice.ffn_hidden_dims == config.intermediate_size)
             .map_or(WHOLE, |(name, _)| name);
         Self {
             name: name.to_owned(),
@@ -184,7 +191,7 @@ impl Submodel {
         let mut submodels: Vec<Self> = table
             .submodels
             .into_iter()
-            .filter_map(|(name, slice)| Self::from_slice(&name, slice, config).ok())
+            .filter_map(|(name, published)| Self::from_slice(&name, published.slice, config).ok())
             .collect();
         submodels.sort_by_key(|s| s.effective_parameters(config));
         submodels
@@ -199,6 +206,37 @@ impl Submodel {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What Google measured for a slice of this name: MMLU of the pre-trained model, in percent.
+    pub fn published_quality(&self) -> Option<f32> {
+        let table = published_table();
+        table.submodels.get(&self.name).map(|slice| slice.mmlu)
+    }
+
+    /// The slices between this one and a larger one that contains it, wider layer by layer; none if it does not contain it.
+    pub fn mixes_towards(&self, larger: &Self, config: &TextConfig) -> Vec<Self> {
+        if self.layers != larger.layers
+            || self.widths.iter().zip(&larger.widths).any(|(a, b)| a > b)
+        {
+            return Vec::new();
+        }
+        let mut widths = self.widths.clone();
+        let mut mixes = Vec::new();
+        for (n, &width) in larger.widths.iter().enumerate() {
+            if widths[n] < width {
+                widths[n] = width;
+                mixes.push(widths.clone());
+            }
+        }
+        mixes.pop(); // the larger one itself
+        mixes
+            .into_iter()
+            .filter_map(|widths| {
+                let name = spelled_out(&self.layers, &widths);
+                Self::new(&name, config, self.layers.clone(), widths).ok()
+            })
+            .collect()
     }
 
     pub fn layers(&self) -> &[usize] {
@@ -247,6 +285,22 @@ impl Submodel {
         let ends = 2 * (n - 1) * hidden * hidden + hidden + config.hidden_size_per_layer_input;
         (self.layers.len() * layer + ffn + ends) as u64
     }
+}
+
+/// The spelling that [`Submodel::explicit`] reads.
+fn spelled_out(layers: &[usize], widths: &[usize]) -> String {
+    let layers = layers.chunk_by(|a, b| a + 1 == *b).map(|run| match run {
+        [one] => one.to_string(),
+        run => format!("{}-{}", run[0], run[run.len() - 1]),
+    });
+    let ffn = widths.chunk_by(|a, b| a == b);
+    let ffn = ffn.map(|run| format!("{}*{}", run[0], run.len()));
+    let list = |items: Vec<String>| items.join(",");
+    format!(
+        "layers={};ffn={}",
+        list(layers.collect()),
+        list(ffn.collect())
+    )
 }
 
 fn published_table() -> PublishedTable {
@@ -357,6 +411,25 @@ mod tests {
         let sources = e2b.kv_sources(&config);
         assert_eq!(sources[..20], (0..20).collect::<Vec<_>>());
         assert_eq!(sources[20..25], [18, 18, 18, 18, 19]);
+    }
+
+    #[test]
+    fn mixes_lie_between_and_are_spelled_so_that_they_can_be_read() {
+        let config = e4b();
+        let named = |name: &str| {
+            let published = Submodel::published(&config);
+            published.into_iter().find(|s| s.name() == name).unwrap()
+        };
+        let (smaller, larger) = (named("E3.39B layer"), named("E3.59B layer"));
+        let mixes = smaller.mixes_towards(&larger, &config);
+        assert_eq!(mixes.len(), 3); // 5 to 8 are wider in the larger one: it is the fourth
+        let size = |submodel: &Submodel| submodel.effective_parameters(&config);
+        assert!(size(&smaller) < size(&mixes[0]) && size(&mixes[2]) < size(&larger));
+        assert!(mixes.is_sorted_by(|a, b| size(a) < size(b)));
+        for mix in &mixes {
+            assert_eq!(&Submodel::explicit(mix.name(), &config).unwrap(), mix);
+        }
+        assert!(named("E2B").mixes_towards(&larger, &config).is_empty());
     }
 
     #[test]
