@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use engine::{Manifest, Memory, Tower, Wishes};
+use engine::{MachineMemory, Manifest, Tower, Wishes};
 use serde::Serialize;
 
 use crate::types::{ApiError, ErrorCode};
@@ -49,7 +49,7 @@ pub struct PlanQuestion<'a> {
 /// Reads a model's headers and the machine's free memory.
 pub fn plan(path: &Path, question: &PlanQuestion) -> Result<PlanReply, ApiError> {
     let manifest = Manifest::open(path, question.projector)?;
-    let budget = match (question.memory, Memory::read()) {
+    let budget = match (question.memory, MachineMemory::read()) {
         (Some(memory), _) => memory,
         (None, Some(machine)) => machine.budget(0, None),
         (None, None) => {

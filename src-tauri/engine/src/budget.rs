@@ -8,13 +8,13 @@ const RESERVE_SHARE: u64 = 20; // one part in so many
 
 /// Memory of the machine, or of the control group that this process is confined to, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Memory {
+pub struct MachineMemory {
     pub total: u64,
     /// What a program could take without others being swapped out; file pages that can be dropped count as free.
     pub available: u64,
 }
 
-impl Memory {
+impl MachineMemory {
     /// `None` where the system does not tell.
     pub fn read() -> Option<Self> {
         let mut system = System::new().ok()?;
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn the_budget_leaves_a_reserve_and_counts_what_we_hold() {
-        let memory = Memory {
+        let memory = MachineMemory {
             total: 16 * GIB,
             available: 4 * GIB,
         };
@@ -58,7 +58,7 @@ mod tests {
         assert_eq!(memory.budget(0, None), 4 * GIB - reserve);
         assert_eq!(memory.budget(GIB, None), 5 * GIB - reserve);
         assert_eq!(memory.budget(GIB, Some(3 * GIB)), 3 * GIB);
-        let full = Memory {
+        let full = MachineMemory {
             total: 4 * GIB,
             available: GIB / 4,
         };
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn the_machine_has_memory() {
-        let memory = Memory::read().unwrap();
+        let memory = MachineMemory::read().unwrap();
         assert!(
             memory.total > 0 && memory.available <= memory.total,
             "{memory:?}"
