@@ -79,8 +79,8 @@ def pack(conversations, soft=None, padded=False):
 def text_conversation(rng, held=False):
     """One to three exchanges of translating, asking about a note and small talk."""
     u = rng.random()
-    if u < 0.38:
-        exchanges = world.note(rng, held, questions=rng.randint(1, 3))
+    if u < 0.5:
+        exchanges = world.note(rng, held, questions=rng.randint(1, 4))
         return exchanges if rng.random() < 0.7 else [*exchanges, small(rng, held)]
     return [small(rng, held) for _ in range(rng.choice((1, 1, 2, 3)))]
 
@@ -258,8 +258,9 @@ def spoken_words(text):
 
 # ---- pictures -------------------------------------------------------------------------
 def picture_batch(rng, size, held=False):
-    """-> pixels [batch, 3, 128, 128], exchanges, and each picture's labels."""
+    """-> pixels [batch, 3, 128, 128], exchanges, each picture's labels, and what lies in its cells [batch, rows, columns]."""
     drawn = [pictures.draw(rng, held=held) for _ in range(size)]
     pixels = np.stack([np.asarray(p.image, np.float32) / 255 for p in drawn])
+    cells = torch.from_numpy(np.stack([p.cells for p in drawn])).long()
     exchanges = [[world.Exchange(_with_media(rng, IMAGE, p.question), p.answer)] for p in drawn]
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), exchanges, [p.labels for p in drawn]
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last), exchanges, [p.labels for p in drawn], cells

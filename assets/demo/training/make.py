@@ -1,4 +1,4 @@
-"""Makes the demo model from nothing: speech, tokenizer, the four stages of training, and the exported folder.
+"""Makes the demo model from nothing: speech, tokenizer, the stages of training, and the exported folder.
 
   python make.py --work FOLDER --digits FOLDER [--hours 1.0]
 
@@ -17,7 +17,7 @@ from model import train_tokenizer
 HERE = Path(__file__).parent
 SHARDS = 24  # of a thousand clips
 # CPU minutes of each process.
-EAR, TEXT, EYE, JOINT = 32, 20, 14, 80
+EAR, EYE, TEXT, LISTEN, JOINT = 32, 45, 20, 80, 70
 
 
 def start(script, *arguments, **environment):
@@ -56,9 +56,10 @@ def main():
         speak("train", number, 1000)
     ear, text = stage("ear", EAR, "--seconds", 6), stage("text", TEXT)
     finish(text)
-    finish(stage("eye", EYE, "--from", "text"))
+    eye = stage("eye", EYE, "--batch", 24)
     finish(ear)
-    finish(*(stage("joint", JOINT, "--from", "ear", "eye", "--batch", 16, WORLD="2", RANK=rank) for rank in "01"))
+    finish(stage("listen", LISTEN, "--from", "ear", "text"), eye)
+    finish(*(stage("joint", JOINT, "--from", "listen", "eye", WORLD="2", RANK=rank) for rank in "01"))
     finish(start("export.py", "--work", options.work, "--out", options.work / "export"))
 
 

@@ -59,19 +59,23 @@ LABELS: dict[str, list[str]] = {
     "tens": list("0123456789"),
     "units": list("0123456789"),
 }
+# What can lie in a cell of the grid that `Picture.cells` divides a picture into: a shape, or a letter or digit of a text.
+CELL_ROWS, CELL_COLUMNS = 16, 32
+CELL_CLASSES = ["nothing", *WORLD["shapes"], *"abcdefghijklmnopqrstuvwxyz0123456789"]
 
 
 class Picture(NamedTuple):
     """A picture, what is asked about it, and what an auxiliary classifier should find in it.
 
-    `labels` has a class of `LABELS` for each head that applies. `group` is "reading" for words and numbers and
-    "attribute" for the rest.
+    `labels` has a class of `LABELS` for each head that applies; `cells` [CELL_ROWS, CELL_COLUMNS] has the index in
+    `CELL_CLASSES` of what lies there. `group` is "reading" for words and numbers and "attribute" for the rest.
     """
 
     image: Image.Image
     question: str
     answer: str
     labels: dict[str, str]
+    cells: np.ndarray
     group: str
 
 
@@ -82,12 +86,15 @@ def draw(rng: random.Random, held: bool = False) -> Picture:
     image = _background(rng, tone, rng.choice(HELD_BACKGROUNDS if held else TRAINING_BACKGROUNDS))
     if rng.random() < 0.3:
         _clutter(rng, ImageDraw.Draw(image), tone)
+    lies = Image.new("L", image.size)  # what lies at every pixel, as an index of CELL_CLASSES
     if scene.text:
-        _print(rng, image, tone, scene.text, rng.choice(HELD_FONTS if held else TRAINING_FONTS))
+        _print(rng, image, lies, tone, scene.text, rng.choice(HELD_FONTS if held else TRAINING_FONTS))
     else:
-        _paint(rng, ImageDraw.Draw(image), scene.labels)
+        _paint(rng, ImageDraw.Draw(image), ImageDraw.Draw(lies), scene.labels)
     image = _camera(rng, image.reduce(CANVAS // SIZE))
-    return Picture(image, scene.question, scene.answer, scene.labels, "reading" if scene.text else "attribute")
+    down, across = CANVAS // CELL_ROWS, CANVAS // CELL_COLUMNS
+    cells = np.asarray(lies)[down // 2 :: down, across // 2 :: across]
+    return Picture(image, scene.question, scene.answer, scene.labels, cells, "reading" if scene.text else "attribute")
 
 
 def text_only(rng: random.Random) -> tuple[str, str]:
@@ -313,7 +320,7 @@ class _Spot(NamedTuple):
     radius: float
 
 
-def _paint(rng, pen, labels):
+def _paint(rng, pen, map_pen, labels):
     kind, things = labels["kind"], [(labels["shape"], labels["color"])]
     if kind == "one":
         spots = [_spot_at(rng, LABELS["place"].index(labels["place"]))]
@@ -326,15 +333,16 @@ def _paint(rng, pen, labels):
     outlined = rng.random() < 0.3
     inks = {color: _ink(rng, color) for _, color in things}
     for spot, (shape, color) in zip(spots, things, strict=True):
-        _stamp(rng, pen, spot, shape, inks[color], outlined)
+        _stamp(rng, pen, map_pen, spot, shape, inks[color], outlined)
 
 
-def _stamp(rng, pen, spot, shape, ink, outlined):
+def _stamp(rng, pen, map_pen, spot, shape, ink, outlined):
     tilt = math.radians(rng.uniform(-TILT, TILT))
     turn = np.array(((math.cos(tilt), math.sin(tilt)), (-math.sin(tilt), math.cos(tilt))))
     points = (OUTLINES[shape] @ turn * spot.radius + (spot.x, spot.y)) * CANVAS
     corners = [tuple(point) for point in points.tolist()]
     pen.polygon(corners, ink)
+    map_pen.polygon(corners, CELL_CLASSES.index(shape))
     if outlined:
         pen.line([*corners, *corners[:2]], tuple(c // 3 for c in ink), 4, joint="curve")
 
@@ -383,8 +391,8 @@ def _width_per_size(name, text):
     return _font(name, 64).getlength(text) / 64
 
 
-def _print(rng, image, tone, text, font_name):
-    """Prints the text somewhere, wholly inside the picture."""
+def _print(rng, image, lies, tone, text, font_name):
+    """Prints the text somewhere, wholly inside the picture, and marks in `lies` where its letters are."""
     shown = rng.choice((text.lower(), text.upper(), text[0].upper() + text[1:]))
     width = CANVAS * rng.uniform(max(0.38, 0.09 * len(text)), 0.86)
     # Even sizes only, which keeps the cache of fonts small; at most 130, for two digits would fill the picture.
@@ -393,11 +401,18 @@ def _print(rng, image, tone, text, font_name):
     left, top, right, bottom = font.getbbox(shown)
     mask = Image.new("L", (int(right - left) + 4, int(bottom - top) + 4))
     ImageDraw.Draw(mask).text((2 - left, 2 - top), shown, 255, font)
-    mask = mask.rotate(rng.uniform(-6, 6), Image.Resampling.BILINEAR, expand=True)
+    letters = Image.new("L", mask.size)
+    for i, letter in enumerate(shown.lower()):
+        span = [2 - left + font.getlength(shown[:end]) for end in (i, i + 1)]
+        ImageDraw.Draw(letters).rectangle((span[0], 0, span[1], mask.height), CELL_CLASSES.index(letter))
+    angle = rng.uniform(-6, 6)
+    mask = mask.rotate(angle, Image.Resampling.BILINEAR, expand=True)
+    letters = letters.rotate(angle, Image.Resampling.NEAREST, expand=True).crop(mask.getbbox())
     mask = mask.crop(mask.getbbox())
     margin = 10
     x, y = (rng.randint(margin, CANVAS - side - margin) for side in mask.size)
     image.paste(_ink(rng, rng.choice(_legible(tone))), (x, y), mask)
+    lies.paste(letters, (x, y))
 
 
 # ---- contact sheet --------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """Trains the demo model, one stage a call:
 
   ear      the audio tower alone: phonemes by CTC on its 40 ms frames
+  eye      the vision tower alone: what a picture shows, as a whole and cell by cell
   text     the language model: translation, notes, small talk
-  eye      the vision tower: a classifier of what is drawn, and the language model that learns to read it
-  joint    everything, with a random submodel at every step
+  listen   the audio tower and the language model together
+  joint    everything; a random submodel at every step, as in the two stages before
 
   python train.py STAGE --work FOLDER --minutes M [--from STAGE ...]
 
@@ -30,12 +31,13 @@ import pictures
 import world
 from data import (AUDIO, IGNORED, Clip, Pronunciations, Shards, Speech, Texts, Writer, mel_batch, pack, picture_batch, speech_conversation,
                   spoken_words)
-from model import (AUDIO_TOKEN, EAR_WIDTH, IMAGE_TOKEN, IMAGE_TOKENS, STOPS, TEXT_IDS, WHOLE, WIDTH, Language, hear,
+from model import (AUDIO_TOKEN, EAR_WIDTH, IMAGE_GRID, IMAGE_TOKEN, IMAGE_TOKENS, STOPS, TEXT_IDS, WHOLE, WIDTH, Language, hear,
                    new_model, random_submodel, see, use_fast_norm)
 
 HUMANS_TRAINED, HUMANS_HELD = ("george", "jackson", "nicolas"), ("yweweler",)
 DISTORTED = 0.6  # of the clips; the others are heard as they are
-EYE_RATE = 1e-3  # from scratch even this is too much (the eye stage has less): every picture looks the same
+EYE_PACE = 0.5  # of the stage's learning rate. Above 1e-3 the tower collapses: every picture looks the same
+CELLS_OF_TOKEN = (pictures.CELL_ROWS // IMAGE_GRID, pictures.CELL_COLUMNS // IMAGE_GRID)  # that one soft token covers
 
 
 class Mix:
@@ -47,9 +49,10 @@ class Mix:
 
 STAGES = {
     "ear": Mix({"ctc": 1.0}, 2e-3),
+    "eye": Mix({"classify": 1.0}, 2e-3),
     "text": Mix({"text": 1.0}, 2.5e-3),
-    "eye": Mix({"classify": 0.55, "picture": 0.25, "text": 0.2}, 6e-4),  # with text, so that it is not forgotten
-    "joint": Mix({"transcribe": 0.46, "translate": 0.12, "text": 0.14, "picture": 0.28}, 1.8e-3),
+    "listen": Mix({"transcribe": 0.34, "translate": 0.16, "text": 0.5}, 1.6e-3),
+    "joint": Mix({"transcribe": 0.26, "translate": 0.12, "text": 0.24, "picture": 0.38}, 1.2e-3),
 }
 
 
@@ -68,12 +71,15 @@ class Trainer:
         self.model = new_model(1).train()
         self.language = Language(self.model)
         self.phone_head = nn.Linear(EAR_WIDTH, 1 + len(self.phones.units))
+        self.model.model.vision_tower.to(memory_format=torch.channels_last)  # a fifth faster
         self.eye_heads = nn.ModuleDict({name: nn.Linear(IMAGE_TOKENS * WIDTH, len(classes)) for name, classes in pictures.LABELS.items()})
+        self.cell_head = nn.Linear(WIDTH, CELLS_OF_TOKEN[0] * CELLS_OF_TOKEN[1] * len(pictures.CELL_CLASSES))
+        self.cell_weight = torch.tensor([0.15] + [1.0] * (len(pictures.CELL_CLASSES) - 1))  # most cells hold nothing
         self.rng = random.Random(options.seed * 100 + self.rank)
         self.shared = random.Random(options.seed + 12345)  # the same in every process: which kind of step, which submodel
         self.noise = np.random.default_rng(options.seed * 10 + self.rank)
         self.texts = Texts(self.writer)
-        if options.stage in ("ear", "joint"):
+        if options.stage in ("ear", "listen", "joint"):
             humans = hearing.Digits(options.digits, HUMANS_TRAINED)
             self.speech = Speech(Shards(self.work / "clips", "train-*.json").refresh(), humans, options.seconds)
         self.optimizer = self._optimizer()
@@ -85,15 +91,16 @@ class Trainer:
     def _trained(self, name):
         if name == "lm_head.weight":
             return False
-        is_ear, is_eye = "audio" in name, "vision" in name
-        return {"ear": "audio_tower" in name, "text": not is_ear and not is_eye, "eye": not is_ear, "joint": True}[self.options.stage]
+        if self.options.stage == "ear":
+            return "audio_tower" in name
+        return self._learned_in(self.options.stage, name)
 
     def _optimizer(self):
         named = [(n, p) for n, p in self.model.named_parameters() if self._trained(n)]
-        eye = [p for n, p in named if "vision" in n] + list(self.eye_heads.parameters())
+        eye = [p for n, p in named if "vision" in n] + list(self.eye_heads.parameters()) + list(self.cell_head.parameters())
         rest = [p for n, p in named if "vision" not in n] + list(self.phone_head.parameters())
         groups = []
-        for parameters, largest in ((rest, self.mix.rate), (eye, min(EYE_RATE, self.mix.rate))):
+        for parameters, largest in ((rest, self.mix.rate), (eye, EYE_PACE * self.mix.rate)):
             groups.append({"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.02, "largest": largest})
             groups.append({"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "largest": largest})
         self.parameters = [p for group in groups for p in group["params"]]
@@ -109,10 +116,11 @@ class Trainer:
             kept = torch.load(path)
             partial = {k: v for k, v in kept["model"].items() if path == own or self._learned_in(path.stem, k)}
             self.model.load_state_dict(partial, strict=False)
-            if path == own or path.stem in ("ear", "joint"):
+            if path == own or path.stem in ("ear", "listen", "joint"):
                 self.phone_head.load_state_dict(kept["phone_head"])
             if path == own or path.stem in ("eye", "joint"):
                 self.eye_heads.load_state_dict(kept["eye_heads"])
+                self.cell_head.load_state_dict(kept["cell_head"])
             if path == own:
                 self.optimizer.load_state_dict(kept["optimizer"])
                 self.step, self.minutes_before = kept["step"], kept["minutes"]
@@ -122,7 +130,7 @@ class Trainer:
     @staticmethod
     def _learned_in(stage, name):
         is_ear, is_eye = "audio" in name, "vision" in name
-        return {"ear": is_ear, "text": not is_ear and not is_eye, "eye": not is_ear, "joint": True}[stage]
+        return {"ear": is_ear, "eye": is_eye, "text": not is_ear and not is_eye, "listen": not is_eye, "joint": True}[stage]
 
     def save(self):
         if self.rank == 0:
@@ -130,6 +138,7 @@ class Trainer:
             kept = {
                 "model": {k: v for k, v in self.model.state_dict().items() if k != "lm_head.weight"},
                 "phone_head": self.phone_head.state_dict(), "eye_heads": self.eye_heads.state_dict(),
+                "cell_head": self.cell_head.state_dict(),
                 "optimizer": self.optimizer.state_dict(), "step": self.step, "minutes": self.minutes(),
             }
             torch.save(kept, path.with_suffix(".tmp"))
@@ -150,6 +159,15 @@ class Trainer:
         spoken = F.log_softmax(self.phone_head(frames), -1).transpose(0, 1)
         return F.ctc_loss(spoken, torch.tensor([u for t in targets for u in t], dtype=torch.long), (~mask).sum(1),
                           torch.tensor([len(t) for t in targets]), zero_infinity=True)
+
+    def found_in_cells(self, soft):
+        """What the soft tokens [batch, 16, width] say lies in every cell: [batch, rows, columns, classes]."""
+        (down, across), batch = CELLS_OF_TOKEN, len(soft)
+        found = self.cell_head(soft).view(batch, IMAGE_GRID, IMAGE_GRID, down, across, -1)
+        return found.permute(0, 1, 3, 2, 4, 5).reshape(batch, pictures.CELL_ROWS, pictures.CELL_COLUMNS, -1)
+
+    def cell_loss(self, soft, cells):
+        return F.cross_entropy(self.found_in_cells(soft).flatten(0, 2), cells.flatten(), self.cell_weight)
 
     def label_loss(self, soft, labels):
         """Cross-entropy of every classifier over the pictures that have its label."""
@@ -204,9 +222,9 @@ class Trainer:
             packed = pack(self.texts.batch(self.rng, at))
             loss = self.answer_loss(packed, self.language.embed(packed[0])[0], submodel)
             return loss, loss
-        pixels, exchanges, labels = picture_batch(self.rng, size)
+        pixels, exchanges, labels, cells = picture_batch(self.rng, size)
         soft = see(self.model, pixels)
-        named = self.label_loss(soft, labels)
+        named = self.label_loss(soft, labels) + 3 * self.cell_loss(soft, cells)
         if kind == "classify":
             return named, named
         answered = self.answer_loss(*self.seen([self.writer.conversation(e) for e in exchanges], soft), submodel)
@@ -271,7 +289,7 @@ class Trainer:
     def report(self):
         self.model.eval()
         rng, noise, found = random.Random(99), np.random.default_rng(99), {}
-        if self.options.stage in ("ear", "joint"):
+        if self.options.stage in ("ear", "listen", "joint"):
             for side in ("voice", "engine"):
                 shards = Shards(self.work / "clips", f"{side}-*.json").refresh()
                 if shards.clips:
@@ -282,12 +300,12 @@ class Trainer:
                 wave, values, _ = human.draw(noise)
                 clips.append(Clip(wave, world.spoken_digits(values).texts))
             found.update(self._hear_some("human", clips))
-        if self.options.stage in ("text", "joint", "eye"):
+        if self.options.stage in ("text", "listen", "joint"):
             for name, ask in (("translation", lambda: [world.translation(rng, True)[0]]), ("notes", lambda: world.note(rng, True)),
                               ("talk", lambda: [world.talk(rng)])):
                 found[name] = self._exact([ask() for _ in range(40)])
         if self.options.stage in ("eye", "joint"):
-            pixels, exchanges, labels = picture_batch(rng, 64, held=True)
+            pixels, exchanges, labels, cells = picture_batch(rng, 96, held=True)
             soft = see(self.model, pixels)
             found["spread"] = round(float(soft.std(0).mean() / soft.std()), 2)
             flat = soft.flatten(1)
@@ -295,9 +313,15 @@ class Trainer:
                 having = [b for b, label in enumerate(labels) if name in label]
                 got = self.eye_heads[name](flat[having]).argmax(-1).tolist()
                 found[f"eye {name}"] = round(sum(classes[g] == labels[b][name] for g, b in zip(got, having, strict=True)) / max(1, len(having)), 2)
-            said = self._answers([self.writer.conversation([(e[0].prompt, "")]) for e in exchanges], lambda c: self.seen(c, soft))
-            found["pictures"] = round(sum(a == e[0].answer for a, e in zip(said, exchanges, strict=True)) / len(said), 2)
-            print(list(zip([e[0].answer for e in exchanges], said))[:6], flush=True)
+            told = cells > 0
+            found["eye cells"] = round((self.found_in_cells(soft).argmax(-1) == cells)[told].float().mean().item(), 2)
+            if self.options.stage == "joint":
+                said = self._answers([self.writer.conversation([(e[0].prompt, "")]) for e in exchanges], lambda c: self.seen(c, soft))
+                right = [a == e[0].answer for a, e in zip(said, exchanges, strict=True)]
+                for name, is_text in (("pictures", False), ("reading", True)):
+                    some = [r for r, label in zip(right, labels, strict=True) if (label["kind"] in ("word", "number")) == is_text]
+                    found[name] = round(sum(some) / len(some), 2)
+                print(list(zip([e[0].answer for e in exchanges], said))[:8], flush=True)
         self.say(f"HELD OUT at {self.minutes():.1f} CPU min", json.dumps(found))
         self.model.train()
 
@@ -310,7 +334,7 @@ class Trainer:
             wanted = self.phones.targets(clip.texts[0])
             wrong, total = wrong + edits(wanted, said), total + len(wanted)
         found = {f"{name} phonemes": round(wrong / total, 3)}
-        if self.options.stage == "joint":
+        if self.options.stage != "ear":
             prompt = [(world.PROMPTS["transcribe"][0] + AUDIO, "")]
             said = self._answers([self.writer.conversation(prompt)] * len(clips), lambda c: self.heard(c, soft, soft_mask, False))
             pairs = [(spoken_words(c.texts[0]), spoken_words(s)) for c, s in zip(clips, said, strict=True)]
