@@ -69,12 +69,11 @@ vectorised! {
         }
     }
 
-    /// [`rms_norm`] in place; without a weight if there is none.
-    pub fn rms_norm_in_place(x: &mut [f32], weight: Option<&[f32]>, eps: f32) {
+    /// [`rms_norm`] in place.
+    pub fn rms_norm_in_place(x: &mut [f32], weight: &[f32], eps: f32) {
         let factor = inverse_rms(x, eps);
-        match weight {
-            Some(weight) => x.iter_mut().zip(weight).for_each(|(x, &weight)| *x = *x * factor * weight),
-            None => x.iter_mut().for_each(|x| *x *= factor),
+        for (x, &weight) in x.iter_mut().zip(weight) {
+            *x = *x * factor * weight;
         }
     }
 
@@ -203,7 +202,7 @@ mod tests {
                 rms_norm(&cpu, &x, &w, 1e-6, &mut out);
                 close(&out, |i| f(x[i]) / rms * f(w[i]));
                 let mut same = x.clone();
-                rms_norm_in_place(&cpu, &mut same, Some(&w), 1e-6);
+                rms_norm_in_place(&cpu, &mut same, &w, 1e-6);
                 assert_eq!(same, out);
                 let (m, d) = mean_and_deviation(&cpu, &x);
                 let exact = mean(&|i| f(x[i]));

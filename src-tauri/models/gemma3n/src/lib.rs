@@ -28,10 +28,11 @@ mod text;
 mod tokenizer;
 mod tokens;
 mod vision;
+mod workers;
 
 pub use self::image::{ImageProcessor, Pixels, decode_picture};
 pub use audio::Heard;
-pub use cache::KvCache;
+pub use cache::{KvCache, KvType};
 pub use chat_template::ChatTemplate;
 pub use config::{AudioConfig, Config, LayerType, TextConfig, VisionConfig};
 pub use conv::Map;
