@@ -65,6 +65,7 @@ fn model_code(error: &gemma3n::Error) -> ErrorCode {
         gemma3n::Error::NotFinite
         | gemma3n::Error::PictureSize { .. }
         | gemma3n::Error::MixedSubmodels { .. }
+        | gemma3n::Error::Panicked(_)
         | gemma3n::Error::Tensor(_) => ErrorCode::Internal,
     }
 }

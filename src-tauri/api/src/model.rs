@@ -87,6 +87,7 @@ impl Api {
                 ComputeType::F32 => gemma3n::Compute::F32,
                 ComputeType::Bf16 => gemma3n::Compute::Bf16,
             }),
+            ..OpenOptions::default()
         };
         // A tensor of the smallest kind comes every few microseconds; a window wants whole percents.
         let mut last = -1.0;

@@ -4,6 +4,7 @@
 //! input was not usable and says why in one sentence; 1 that something inside went wrong.
 
 mod args;
+mod bench;
 mod chat;
 mod evaluate;
 mod import;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Inspect(inspect) => inspect::run(inspect),
         Command::Import(import) => import::run(import),
         Command::Evaluate(evaluate) => evaluate::run(evaluate),
+        Command::Bench(bench) => bench::run(bench),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

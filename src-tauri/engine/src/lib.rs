@@ -3,21 +3,25 @@
 //! A [`Package`] is a model with all that turns text, pictures and sound into its input and its
 //! output into text. An [`Engine`] is the thread that owns one and answers in turn.
 
+mod bench;
 mod conversation;
 mod error;
 mod generation;
 mod import;
 mod inspect;
+mod memory;
 mod package;
 mod sampler;
 mod score;
 mod thread;
 
+pub use bench::{BenchOptions, BenchReport, bench};
 pub use conversation::{DoneReason, Event, Exchange, Part, Report, Turn};
 pub use error::Error;
 pub use generation::{Generation, Overrides};
 pub use import::{Import, import};
 pub use inspect::{Inspection, SubmodelFacts, inspect, inspect_open};
+pub use memory::MemoryPeak;
 pub use package::{OpenOptions, Package};
 pub use score::{ScoredToken, score};
 pub use thread::{Answer, Engine};

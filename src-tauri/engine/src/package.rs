@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gemma3n::{
     ChatTemplate, Compute, ImageProcessor, LogMel, MediaTokens, MelConfig, MelFeatures, Model,
-    Options, PromptBuilder, SoftTokens, Submodel, Tokenizer, best_device,
+    Options, Pixels, PromptBuilder, SoftTokens, Submodel, Tokenizer, best_device,
 };
 use image::RgbImage;
 use weights::{Checkpoint, Metadata};
@@ -20,6 +20,8 @@ pub struct OpenOptions {
     pub projector: Option<PathBuf>,
     /// `None`: what suits the file.
     pub compute: Option<Compute>,
+    /// Threads that share out the products. `None`: as many as there are cores.
+    pub n_threads: Option<usize>,
 }
 
 pub struct Package {
@@ -51,6 +53,8 @@ impl Package {
         let model_options = Options {
             device,
             compute: options.compute,
+            n_threads: options.n_threads,
+            ..Options::default()
         };
         let total = Model::bytes_to_open(&checkpoint).max(1) as f64;
         let mut progress = |bytes: u64| on((bytes as f64 / total).min(1.0));
@@ -176,10 +180,15 @@ impl Package {
     }
 
     pub fn encode_picture(&self, picture: &RgbImage) -> Result<SoftTokens> {
-        let Some(processor) = &self.image_processor else {
-            return Err(gemma3n::Error::no_vision().into());
-        };
-        Ok(self.model.encode_image(&processor.process(picture))?)
+        Ok(self.model.encode_image(&self.prepare_picture(picture)?)?)
+    }
+
+    /// A picture as the vision tower takes it in.
+    pub(crate) fn prepare_picture(&self, picture: &RgbImage) -> Result<Pixels> {
+        match &self.image_processor {
+            Some(processor) => Ok(processor.process(picture)),
+            None => Err(gemma3n::Error::no_vision().into()),
+        }
     }
 
     /// Encodes 16 kHz mono samples.
