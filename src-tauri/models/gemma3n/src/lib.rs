@@ -39,6 +39,7 @@ pub use conv::Map;
 pub use device::best_device;
 pub use error::Error;
 pub use input_error::InputError;
+pub use kernels::Cpu;
 pub use loader::{Compute, OnProgress};
 pub use mel::{LogMel, MelConfig, MelFeatures};
 pub use model::{Model, Options};

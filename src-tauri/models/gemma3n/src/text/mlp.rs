@@ -187,3 +187,98 @@ impl Mlp {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use candle_core::quantized::{GgmlDType, QTensor};
+    use candle_core::{Device, Tensor};
+    use kernels::{Cpu, Pool};
+    use weights::gguf::Writer;
+    use weights::{Checkpoint, DType};
+
+    use crate::loader::Compute;
+
+    const HIDDEN: usize = 256;
+    const WIDTH: usize = 1024;
+
+    /// A GGUF file with the three matrices of an FFN.
+    fn write(path: &std::path::Path, dtype: DType, ggml: GgmlDType) {
+        let mut writer = Writer::new(path, "gemma3n");
+        let shapes = [
+            ("gate", WIDTH, HIDDEN),
+            ("up", WIDTH, HIDDEN),
+            ("down", HIDDEN, WIDTH),
+        ];
+        for (name, n_out, n_in) in shapes {
+            writer.tensor(name, dtype, &[n_out, n_in]).unwrap();
+        }
+        let mut body = writer.start().unwrap();
+        for (_, n_out, n_in) in shapes {
+            let values = Tensor::randn(0f32, 0.1, (n_out, n_in), &Device::Cpu).unwrap();
+            let quantised = QTensor::quantize(&values, ggml).unwrap();
+            body.write(&quantised.data().unwrap()).unwrap();
+        }
+        body.finish().unwrap();
+    }
+
+    #[test]
+    fn the_sparse_way_gives_the_numbers_of_the_dense_one() {
+        let folder = tempfile::tempdir().unwrap();
+        for (dtype, ggml) in [
+            (DType::Q4_0, GgmlDType::Q4_0),
+            (DType::Q8_0, GgmlDType::Q8_0),
+            (DType::Q4K, GgmlDType::Q4K),
+            (DType::Q6K, GgmlDType::Q6K),
+        ] {
+            let path = folder.path().join(format!("{dtype}.gguf"));
+            write(&path, dtype, ggml);
+            let checkpoint = Checkpoint::open(&path).unwrap();
+            for cpu in Cpu::all() {
+                let workers = Arc::new(Workers {
+                    cpu,
+                    pool: Pool::new(2),
+                });
+                let mut on = |_| true;
+                let device = Device::Cpu;
+                let loader = Loader::new(&checkpoint, &device, Compute::F32, &workers, &mut on);
+                let mlp = Mlp {
+                    gate_proj: loader.linear("gate", WIDTH, HIDDEN).unwrap(),
+                    up_proj: loader.linear("up", WIDTH, HIDDEN).unwrap(),
+                    down_proj: loader.linear("down", HIDDEN, WIDTH).unwrap(),
+                    sparsity_z: Some(1.644_853_6),
+                    hidden_size: HIDDEN,
+                };
+                for n_rows in 1..=FEW_ROWS {
+                    // The whole, a cut at a block and one within a block.
+                    for width in [WIDTH, 512, 500, 3] {
+                        let x = Tensor::randn(0f32, 1.0, n_rows * HIDDEN, &device).unwrap();
+                        let x: Vec<f32> = x.to_vec1().unwrap();
+                        let [dense, sparse] = [false, true].map(|is_sparse| {
+                            let (mut rounded, mut gate, mut up) = Default::default();
+                            let scratch = FfnScratch {
+                                rounded: &mut rounded,
+                                gate: &mut gate,
+                                up: &mut up,
+                            };
+                            let mut out = vec![f32::NAN; x.len()];
+                            let way = if is_sparse {
+                                Mlp::forward_sparse
+                            } else {
+                                Mlp::forward_dense
+                            };
+                            way(&mlp, &workers, &x, width, scratch, &mut out).unwrap();
+                            out
+                        });
+                        let largest = dense.iter().fold(0f32, |a, b| a.max(b.abs()));
+                        for (a, b) in dense.iter().zip(&sparse) {
+                            assert!((a - b).abs() <= 1e-5 * largest, "{dtype} {width}: {a} {b}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
