@@ -79,8 +79,6 @@ impl Model {
             .compute
             .unwrap_or_else(|| natural_compute(&checkpoint));
         let device = options.device.clone();
-        // The table is read a row here and a row there; reading ahead would fill memory with its neighbours.
-        checkpoint.advise_random(PER_LAYER_TABLE);
         let n_threads = options.n_threads.unwrap_or_else(physical_cores);
         let workers = Arc::new(Workers {
             cpu: options.cpu,
@@ -322,18 +320,23 @@ impl Model {
     pub fn look_up(&self, ids: &[u32], out: &mut Vec<f32>) -> Result<()> {
         let text = &self.config.text;
         let width = text.num_hidden_layers * text.hidden_size_per_layer_input;
-        let table = self
+        let dtype = self
             .checkpoint
             .tensor(PER_LAYER_TABLE)
-            .expect("opening looked for it");
+            .expect("opening looked for it")
+            .dtype;
+        let mut bytes = Vec::new();
         let scale = (text.hidden_size_per_layer_input as f32).sqrt();
         let first = out.len();
         out.resize(first + ids.len() * width, 0.0);
         for (&id, row) in ids.iter().zip(out[first..].chunks_exact_mut(width)) {
             let in_table = (id as usize) < text.vocab_size_per_layer_input;
             let index = if in_table { id as usize } else { 0 };
-            let bytes = table.row(index).expect("check_tables compared the rows");
-            read_row(table.dtype, bytes, row)?;
+            let is_there = self
+                .checkpoint
+                .read_row(PER_LAYER_TABLE, index, &mut bytes)?;
+            assert!(is_there, "check_tables compared the rows");
+            read_row(dtype, &bytes, row)?;
             row.iter_mut().for_each(|x| *x *= scale);
         }
         Ok(())
