@@ -246,12 +246,12 @@ class Trainer:
         """Over the processes; a part that this kind of step does not use has no gradient in any of them."""
         if self.world > 1:
             having = [p for p in self.parameters if p.grad is not None]
-            flat = torch.cat([p.grad.view(-1) for p in having])
+            flat = torch.cat([p.grad.reshape(-1) for p in having])
             dist.all_reduce(flat)
             flat /= self.world
             at = 0
             for p in having:
-                p.grad = flat[at : at + p.numel()].view_as(p)
+                p.grad.copy_(flat[at : at + p.numel()].view_as(p))
                 at += p.numel()
 
     def train(self):

@@ -17,7 +17,9 @@ impl From<engine::Error> for ApiError {
             | engine::Error::UnknownSubmodel { .. }
             | engine::Error::Setting { .. } => ErrorCode::Unsupported,
             engine::Error::TooLong { .. } => ErrorCode::TooLong,
-            engine::Error::DoesNotFit { .. } => ErrorCode::OutOfMemory,
+            engine::Error::DoesNotFit { .. } | engine::Error::NoRoomFor { .. } => {
+                ErrorCode::OutOfMemory
+            }
             engine::Error::Closed => ErrorCode::ModelMissing,
             engine::Error::Cancelled => ErrorCode::Cancelled,
             engine::Error::Panicked(_) => ErrorCode::Internal,
@@ -66,6 +68,7 @@ fn model_code(error: &gemma3n::Error) -> ErrorCode {
         gemma3n::Error::NotFinite
         | gemma3n::Error::PictureSize { .. }
         | gemma3n::Error::MixedSubmodels { .. }
+        | gemma3n::Error::Panicked(_)
         | gemma3n::Error::Tensor(_) => ErrorCode::Internal,
     }
 }

@@ -4,6 +4,7 @@
 
 mod ask;
 mod attach;
+mod bench;
 mod failure;
 mod import;
 mod inspect;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::Engine;
 
+pub use bench::{BenchReply, BenchRequest, bench};
 pub use import::{ImportReply, ImportRequest, PackageType, import};
 pub use inspect::{InspectReply, ParameterCounts, SubmodelEntry, inspect};
 pub use plan::{PlanBytes, PlanQuestion, PlanReply, plan};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{Engine, OpenOptions, Package};
+use engine::{Engine, MachineMemory, OpenOptions, Package, Plan, Tower};
 use weights::Format;
 
 use crate::types::{
@@ -87,6 +87,8 @@ impl Api {
                 ComputeType::F32 => gemma3n::Compute::F32,
                 ComputeType::Bf16 => gemma3n::Compute::Bf16,
             }),
+            budget: open.memory.or_else(free_for_a_model),
+            ..OpenOptions::default()
         };
         // A tensor of the smallest kind comes every few microseconds; a window wants whole percents.
         let mut last = -1.0;
@@ -111,11 +113,31 @@ impl Api {
     }
 }
 
+/// `None` where the system does not tell how much memory it has.
+pub(crate) fn free_for_a_model() -> Option<u64> {
+    MachineMemory::read().map(|machine| machine.budget(0, None))
+}
+
+/// What the user should know: how the model was opened, and what was left out for lack of memory.
+fn notice(package: &Package) -> Option<String> {
+    let whole = package.model().whole();
+    let is_less = |plan: &&Plan| {
+        let towers = [plan.vision, plan.audio];
+        plan.submodel != *whole || towers.contains(&Tower::OnDemand) || plan.why.len() > 1
+    };
+    let plan = package.plan().filter(is_less);
+    let sentences = plan
+        .into_iter()
+        .flat_map(|plan| plan.why.iter().map(String::as_str));
+    let sentences: Vec<&str> = package.notice().into_iter().chain(sentences).collect();
+    (!sentences.is_empty()).then(|| sentences.join(" "))
+}
+
 fn summary(package: &Package) -> Result<ModelSummary, ApiError> {
     let model = package.model();
     let checkpoint = model.checkpoint();
     let path = checkpoint.path();
-    let text = &model.config().text;
+    let submodel = package.submodel(None)?;
     let inspection = engine::inspect_open(model)?;
     // What most of the bytes are stored as.
     let main_type = inspection
@@ -136,14 +158,14 @@ fn summary(package: &Package) -> Result<ModelSummary, ApiError> {
         },
         path: path.display().to_string(),
         format,
-        submodel: model.whole().name().to_owned(),
-        layers: text.num_hidden_layers as u32,
+        submodel: submodel.name().to_owned(),
+        layers: submodel.layers().len() as u32,
         parameters: inspection.parameters() as f64,
-        effective_parameters: inspection.effective_parameters as f64,
-        context: text.max_position_embeddings as u32,
+        effective_parameters: submodel.effective_parameters(&model.config().text) as f64,
+        context: package.context() as u32,
         vision: model.config().vision.is_some(),
         audio: model.config().audio.is_some(),
         bytes: inspection.bytes as f64,
-        notice: package.notice().map(str::to_owned),
+        notice: notice(package),
     })
 }

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use engine::{MachineMemory, Manifest, Tower, Wishes};
+use engine::{Manifest, Tower, Wishes};
 use serde::Serialize;
 
+use crate::model::free_for_a_model;
 use crate::types::{ApiError, ErrorCode};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -49,13 +50,10 @@ pub struct PlanQuestion<'a> {
 /// Reads a model's headers and the machine's free memory.
 pub fn plan(path: &Path, question: &PlanQuestion) -> Result<PlanReply, ApiError> {
     let manifest = Manifest::open(path, question.projector)?;
-    let budget = match (question.memory, MachineMemory::read()) {
-        (Some(memory), _) => memory,
-        (None, Some(machine)) => machine.budget(0, None),
-        (None, None) => {
-            let message = "This system does not tell how much memory is free. Say how much the model may take.";
-            return Err(ApiError::new(ErrorCode::Unsupported, message));
-        }
+    let Some(budget) = question.memory.or_else(free_for_a_model) else {
+        let message =
+            "This system does not tell how much memory is free. Say how much the model may take.";
+        return Err(ApiError::new(ErrorCode::Unsupported, message));
     };
     let wishes = Wishes {
         submodel: question

@@ -69,6 +69,9 @@ pub struct OpenModel {
     pub projector: Option<PathBuf>,
     #[specta(optional)]
     pub compute: Option<ComputeType>,
+    /// Bytes that the model may take; if not given, what the machine has free less a reserve.
+    #[specta(optional, type = Option<Number>)]
+    pub memory: Option<u64>,
 }
 
 /// In what numbers an unquantised model is kept and multiplied.

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU8, NonZeroUsize};
 use std::path::PathBuf;
 
 use api::{ComputeType, PackageType};
@@ -29,6 +29,8 @@ pub enum Command {
     Import(ImportArgs),
     /// Measure the answers to a set of questions whose answers are known
     Evaluate(EvaluateArgs),
+    /// Measure how fast a model runs here, and in how much memory
+    Bench(BenchArgs),
 }
 
 #[derive(Args)]
@@ -41,6 +43,9 @@ pub struct ModelArgs {
     /// How an unquantised model is computed; bf16 for bf16 files and f32 for others if not given
     #[arg(long)]
     pub compute: Option<Compute>,
+    /// What the model may take, like 3GiB; the largest submodel that fits is run. What is free on this machine if not given
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<ByteSize>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -223,4 +228,40 @@ pub struct EvaluateArgs {
     /// Write every answer to this file, a JSON object a line
     #[arg(long, value_name = "FILE")]
     pub answers: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct BenchArgs {
+    /// A Hugging Face folder or a GGUF file
+    pub model: PathBuf,
+    /// The projector (mmproj) of a GGUF model, if it does not lie beside it
+    #[arg(long, value_name = "FILE")]
+    pub projector: Option<PathBuf>,
+    /// Tokens of the prompt; 0 leaves the text model out
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub prompt_tokens: usize,
+    /// Tokens that are written after it
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub generate: usize,
+    /// Tokens that are in the context before the prompt
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub context: usize,
+    /// Encode a picture
+    #[arg(long)]
+    pub image: bool,
+    /// Encode a clip of this length
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub audio: Option<f64>,
+    /// As for chat
+    #[arg(long, value_name = "NAME")]
+    pub submodel: Option<String>,
+    /// Threads that share out the products; as many as there are cores if not given
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroU8>,
+    /// How often everything is measured
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub repeat: NonZeroU8,
+    /// {"open_ms":..,"prefill_tokens_per_second":[..],"decode_tokens_per_second":[..],..}
+    #[arg(long)]
+    pub json: bool,
 }

@@ -4,6 +4,7 @@
 //! input was not usable and says why in one sentence; 1 that something inside went wrong.
 
 mod args;
+mod bench;
 mod chat;
 mod evaluate;
 mod import;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Plan(plan) => plan::run(plan),
         Command::Import(import) => import::run(import),
         Command::Evaluate(evaluate) => evaluate::run(evaluate),
+        Command::Bench(bench) => bench::run(bench),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -89,6 +91,7 @@ pub fn open(model: &ModelArgs) -> Result<Api, Failure> {
         path: model.model.clone(),
         projector: model.projector.clone(),
         compute: model.compute.map(Into::into),
+        memory: model.memory.map(|size| size.as_u64()),
     };
     let summary = api.open_model(&open, &mut |_| true)?;
     if let Some(notice) = summary.notice {

@@ -15,7 +15,7 @@ use crate::package::Package;
 use crate::sampler::Sampler;
 
 /// Tokens of a prompt that are prefilled at once; between two such chunks a request can be stopped.
-const CHUNK: usize = 512;
+pub(crate) const CHUNK: usize = 512;
 
 /// A piece of a user's turn.
 #[derive(Clone, Debug)]
@@ -153,7 +153,7 @@ impl Conversation {
         if prompt.is_empty() {
             return Err(gemma3n::InputError::NoMessages.into());
         }
-        let context = package.model().config().text.max_position_embeddings;
+        let context = package.context();
         let needed = state.cache.len() + prompt.len();
         if needed >= context {
             return Err(Error::TooLong { needed, context });
@@ -293,7 +293,7 @@ impl Writer<'_, '_> {
             return Err(Error::Cancelled);
         };
         report.prefill_tokens_per_second = rate(prompt.len(), prefill_started);
-        let context = self.package.model().config().text.max_position_embeddings;
+        let context = self.package.context();
         let tokenizer = self.package.tokenizer().ok();
         let mut stream = tokenizer.map(|t| t.stream());
         let mut decode_started = Instant::now();

@@ -43,6 +43,10 @@ pub enum Error {
         size(*budget)
     )]
     DoesNotFit { needed: u64, budget: u64 },
+    #[error(
+        "there is no room for the part of the model that takes in {what}; close other programs and open the model again"
+    )]
+    NoRoomFor { what: &'static str },
     #[error("the model was closed")]
     Closed,
     #[error("stopped")]

@@ -3,6 +3,7 @@
 //! A [`Package`] is a model with all that turns text, pictures and sound into its input and its
 //! output into text. An [`Engine`] is the thread that owns one and answers in turn.
 
+mod bench;
 mod budget;
 mod conversation;
 mod error;
@@ -10,12 +11,14 @@ mod generation;
 mod import;
 mod inspect;
 mod manifest;
+mod memory;
 mod package;
 mod plan;
 mod sampler;
 mod score;
 mod thread;
 
+pub use bench::{BenchOptions, BenchReport, bench};
 pub use budget::MachineMemory;
 pub use conversation::{DoneReason, Event, Exchange, Part, Report, Turn};
 pub use error::Error;
@@ -23,6 +26,7 @@ pub use generation::{Generation, Overrides};
 pub use import::{Import, import};
 pub use inspect::{Inspection, SubmodelFacts, inspect, inspect_open};
 pub use manifest::Manifest;
+pub use memory::MemoryPeak;
 pub use package::{OpenOptions, Package};
 pub use plan::{PartBytes, Plan, Tower, Wishes, plan};
 pub use score::{ScoredToken, score};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use gemma3n::{Config, LayerType, Submodel, TextConfig};
+use gemma3n::{Config, KvType, LayerType, Submodel, TextConfig};
 use weights::Checkpoint;
 
 use crate::error::Result;
@@ -11,13 +11,10 @@ use crate::package::{find_submodel, submodels};
 
 /// The system maps files page by page.
 const PAGE: u64 = 4096;
-/// Keys and values are kept in 32 bits.
-pub(crate) const KV_TYPE: &str = "f32";
-const KV_BYTES: u64 = 4;
-
 /// The bytes of a model's parts, and the sizes that it can run at.
 pub struct Manifest {
     text: TextConfig,
+    kv_type: KvType,
     layers: Vec<LayerBytes>,
     /// Token table, head and what else every step reads once.
     ends: u64,
@@ -55,6 +52,7 @@ impl Manifest {
         let whole = Arc::new(Submodel::whole(&text));
         let named = submodels(checkpoint, config, &whole)?;
         let mut manifest = Self {
+            kv_type: KvType::natural(checkpoint),
             layers: vec![LayerBytes::default(); text.num_hidden_layers],
             ends: 0,
             vision: config.vision.as_ref().map(|_| 0),
@@ -143,31 +141,37 @@ impl Manifest {
         self.ends + layers
     }
 
-    /// Bytes of the keys and values of one conversation that has filled its context.
-    pub fn kv_bytes(&self, submodel: &Submodel, context: usize) -> u64 {
+    pub fn kv_type(&self) -> KvType {
+        self.kv_type
+    }
+
+    /// Bytes of the keys and values of one conversation that has filled its context, read `chunk` tokens at a time.
+    pub fn kv_bytes(&self, submodel: &Submodel, context: usize, chunk: usize) -> u64 {
         let text = &self.text;
         let owners = &submodel.layers()[..submodel.n_kv_owners()];
         let positions: usize = owners
             .iter()
             .map(|&layer| match text.layer_types[layer] {
-                // A window is copied down once it has been filled a second time.
-                LayerType::Sliding => context.min(2 * text.sliding_window),
+                LayerType::Sliding => context.min(text.sliding_window + chunk),
                 LayerType::Full => context,
             })
             .sum();
-        let values = 2 * text.num_key_value_heads * text.head_dim * positions;
-        values as u64 * KV_BYTES
+        let numbers = 2 * text.num_key_value_heads * text.head_dim * positions;
+        (numbers * self.kv_type.bytes()) as u64
     }
 
     /// Bytes of intermediate results while `chunk` tokens of a prompt are read.
-    pub fn scratch_bytes(&self, submodel: &Submodel, context: usize, chunk: usize) -> u64 {
+    pub fn scratch_bytes(&self, submodel: &Submodel, chunk: usize) -> u64 {
         let text = &self.text;
-        let widest = submodel.widths().iter().max().copied().unwrap_or(0);
-        let streams = 3 * text.altup_num_inputs * text.hidden_size;
-        let ple = 2 * text.num_hidden_layers * text.hidden_size_per_layer_input;
-        let scores = 2 * text.num_attention_heads * context.min(text.max_position_embeddings);
-        let values = chunk * (3 * widest + streams + ple + scores) + 2 * text.vocab_size;
-        4 * values as u64
+        let ffn = 2 * submodel.widths().iter().max().copied().unwrap_or(0);
+        let streams = 2 * text.altup_num_inputs * text.hidden_size;
+        let per_layer = text.num_hidden_layers * text.hidden_size_per_layer_input;
+        let heads = text.num_attention_heads + text.num_key_value_heads;
+        let attention = 2 * heads * text.head_dim;
+        // Embeddings, input, residual and branch of a layer, and what goes past it.
+        let rows = 6 * text.hidden_size;
+        let numbers = chunk * (ffn + streams + per_layer + attention + rows) + 2 * text.vocab_size;
+        (numbers * size_of::<f32>()) as u64
     }
 }
 
@@ -249,6 +253,7 @@ pub(crate) mod testing {
         published.pop();
         published.push(whole);
         let mut manifest = Manifest {
+            kv_type: KvType::F16,
             layers: vec![LayerBytes::default(); 35],
             ends: 0,
             vision: Some(0),

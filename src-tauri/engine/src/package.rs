@@ -4,14 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gemma3n::{
-    ChatTemplate, Compute, ImageProcessor, LogMel, MediaTokens, MelConfig, MelFeatures, Model,
-    Options, PromptBuilder, SoftTokens, Submodel, TextConfig, Tokenizer, best_device,
+    ChatTemplate, Compute, Config, ImageProcessor, LogMel, MediaTokens, MelConfig, MelFeatures,
+    Model, Options, Pixels, PromptBuilder, SoftTokens, Submodel, TextConfig, Tokenizer,
+    best_device,
 };
 use image::RgbImage;
 use weights::{Checkpoint, Metadata};
 
 use crate::error::{Error, Result};
 use crate::generation::Generation;
+use crate::manifest::Manifest;
+use crate::plan::{Plan, Tower, Wishes, plan};
 
 /// How to open a package.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +23,10 @@ pub struct OpenOptions {
     pub projector: Option<PathBuf>,
     /// `None`: what suits the file.
     pub compute: Option<Compute>,
+    /// Threads that share out the products. `None`: as many as there are cores.
+    pub n_threads: Option<usize>,
+    /// Bytes that the model may take. `None`: the whole model, whatever it takes.
+    pub budget: Option<u64>,
 }
 
 pub struct Package {
@@ -31,6 +38,8 @@ pub struct Package {
     generation: Generation,
     submodels: Vec<Arc<Submodel>>,
     notice: Option<String>,
+    /// What fits the budget, if there is one.
+    plan: Option<Plan>,
 }
 
 struct TextSide {
@@ -47,10 +56,19 @@ impl Package {
     ) -> Result<Self> {
         let checkpoint = Checkpoint::open_with_projector(path, options.projector.as_deref())?;
         let checkpoint = Arc::new(checkpoint);
+        let plan = match options.budget {
+            Some(budget) => {
+                let manifest = Manifest::of(&checkpoint, &Config::from_checkpoint(&checkpoint)?)?;
+                Some(plan(&manifest, budget, &Wishes::default(), None)?)
+            }
+            None => None,
+        };
         let (device, notice) = best_device();
         let model_options = Options {
             device,
             compute: options.compute,
+            n_threads: options.n_threads,
+            ..Options::default()
         };
         let total = Model::bytes_to_open(&checkpoint).max(1) as f64;
         let mut progress = |bytes: u64| on((bytes as f64 / total).min(1.0));
@@ -115,6 +133,7 @@ impl Package {
             log_mel,
             generation,
             notice,
+            plan,
         })
     }
 
@@ -131,6 +150,17 @@ impl Package {
         self.notice.as_deref()
     }
 
+    /// What was chosen for the budget that the model was opened with.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
+    }
+
+    /// Tokens that a conversation may have.
+    pub fn context(&self) -> usize {
+        let longest = self.model.config().text.max_position_embeddings;
+        self.plan.as_ref().map_or(longest, |plan| plan.context)
+    }
+
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
         Ok(&self.text_side()?.tokenizer)
     }
@@ -145,10 +175,13 @@ impl Package {
         })
     }
 
-    /// The submodel of this name, or the one that is spelled out, or the whole model.
+    /// The submodel of this name, or the one that is spelled out; without a name, the planned one or the whole model.
     pub fn submodel(&self, name: Option<&str>) -> Result<Arc<Submodel>> {
         match name {
-            None => Ok(Arc::clone(self.model.whole())),
+            None => {
+                let planned = self.plan.as_ref().map(|plan| &plan.submodel);
+                Ok(Arc::clone(planned.unwrap_or(self.model.whole())))
+            }
             Some(name) => find_submodel(name, &self.submodels, &self.model.config().text),
         }
     }
@@ -159,10 +192,27 @@ impl Package {
     }
 
     pub fn encode_picture(&self, picture: &RgbImage) -> Result<SoftTokens> {
-        let Some(processor) = &self.image_processor else {
-            return Err(gemma3n::Error::no_vision().into());
-        };
-        Ok(self.model.encode_image(&processor.process(picture))?)
+        let tower = self
+            .plan
+            .as_ref()
+            .map_or(Tower::Resident, |plan| plan.vision);
+        let pixels = self.prepare_picture(picture)?;
+        if tower == Tower::Absent {
+            return Err(Error::NoRoomFor { what: "a picture" });
+        }
+        let encoded = self.model.encode_image(&pixels)?;
+        if tower == Tower::OnDemand {
+            self.model.unload_vision();
+        }
+        Ok(encoded)
+    }
+
+    /// A picture as the vision tower takes it in.
+    pub(crate) fn prepare_picture(&self, picture: &RgbImage) -> Result<Pixels> {
+        match &self.image_processor {
+            Some(processor) => Ok(processor.process(picture)),
+            None => Err(gemma3n::Error::no_vision().into()),
+        }
     }
 
     /// Encodes 16 kHz mono samples.
@@ -170,8 +220,19 @@ impl Package {
         let Some(log_mel) = &self.log_mel else {
             return Err(gemma3n::Error::no_audio().into());
         };
+        let tower = self
+            .plan
+            .as_ref()
+            .map_or(Tower::Resident, |plan| plan.audio);
+        if tower == Tower::Absent {
+            return Err(Error::NoRoomFor { what: "sound" });
+        }
         let features: MelFeatures = log_mel.extract(samples)?;
-        Ok(self.model.encode_audio(&features)?)
+        let encoded = self.model.encode_audio(&features)?;
+        if tower == Tower::OnDemand {
+            self.model.unload_audio();
+        }
+        Ok(encoded)
     }
 }
 
@@ -274,7 +335,7 @@ pub(crate) fn find_submodel(
 /// The published slices, and the model's own.
 pub(crate) fn submodels(
     checkpoint: &Checkpoint,
-    config: &gemma3n::Config,
+    config: &Config,
     whole: &Arc<Submodel>,
 ) -> Result<Vec<Arc<Submodel>>> {
     let mut submodels = Submodel::published(&config.text);
@@ -292,7 +353,7 @@ pub(crate) fn submodels(
 /// The table of the model's own slices, and the slices. One that lies beside the model and does not fit is no table of it.
 pub(crate) fn own_submodels(
     checkpoint: &Checkpoint,
-    config: &gemma3n::Config,
+    config: &Config,
 ) -> Result<Option<(String, Vec<Submodel>)>> {
     let Some(table) = checkpoint.submodel_table()? else {
         return Ok(None);

@@ -9,11 +9,10 @@ use std::sync::Arc;
 
 use gemma3n::Submodel;
 
+use crate::conversation::CHUNK;
 use crate::error::{Error, Result};
-use crate::manifest::{KV_TYPE, Manifest};
+use crate::manifest::Manifest;
 
-/// Tokens of a prompt that are read at once.
-const CHUNK: usize = 512;
 /// What a plan grows to before it thinks of a larger submodel, and after it, in tokens.
 const USUAL_CONTEXT: usize = 8192;
 /// With less than this a conversation is over before it has begun.
@@ -87,8 +86,8 @@ impl Choice {
             text: manifest.text_bytes(&self.submodel),
             vision: tower(self.vision, manifest.vision()),
             audio: tower(self.audio, manifest.audio()),
-            kv: manifest.kv_bytes(&self.submodel, self.context),
-            scratch: manifest.scratch_bytes(&self.submodel, self.context, CHUNK),
+            kv: manifest.kv_bytes(&self.submodel, self.context, CHUNK),
+            scratch: manifest.scratch_bytes(&self.submodel, CHUNK),
         }
     }
 
@@ -299,7 +298,7 @@ fn told(manifest: &Manifest, budget: u64, wishes: &Wishes, choice: Choice) -> Pl
         vision: choice.vision,
         audio: choice.audio,
         context: choice.context,
-        kv: KV_TYPE,
+        kv: manifest.kv_type().name(),
         why,
     }
 }
@@ -371,16 +370,14 @@ mod tests {
         let wishes = Wishes::default();
         for border in [2_500, 3_000, 3_500, 4_000] {
             let mut current = plan(&manifest, border * MB, &wishes, None).unwrap();
-            let mut changes = 0;
             for n in 0..200 {
-                // Three percent around the border.
+                // Three percent around the border: it may have to shrink, but then it stays.
                 let budget = border * MB / 100 * [100, 103, 98, 101, 97][n % 5];
                 let next = plan(&manifest, budget, &wishes, Some(&current)).unwrap();
                 assert!(next.total <= budget);
-                changes += usize::from(next.submodel != current.submodel);
+                assert!(next.bytes.text <= current.bytes.text, "grew at {budget}");
                 current = next;
             }
-            assert!(changes <= 1, "{changes} changes around {border} MB");
             let freed = plan(&manifest, 12_000 * MB, &wishes, Some(&current)).unwrap();
             assert_eq!(freed.submodel.name(), "E4B");
         }

@@ -1,5 +1,9 @@
 //! Activations rounded to 8 bits.
 
+use crate::cpu::Cpu;
+use crate::pool::{JobPanicked, Pool};
+use crate::rows::vectorised;
+
 /// Values that share a scale.
 pub const BLOCK: usize = 32;
 
@@ -42,19 +46,36 @@ impl Activations {
     /// Rounds rows of `n_columns` values, a multiple of 32.
     pub fn new(x: &[f32], n_columns: usize) -> Self {
         let mut activations = Self::default();
-        activations.assign(x, n_columns);
+        let places = activations.resize(x.len(), n_columns);
+        for (row, x) in x.chunks_exact(n_columns).enumerate() {
+            places.put_row(row, x);
+        }
         activations
     }
 
-    /// The same in the memory of an earlier one.
-    pub fn assign(&mut self, x: &[f32], n_columns: usize) {
+    /// The same on all threads, in the memory of an earlier one.
+    pub fn assign(
+        &mut self,
+        cpu: &Cpu,
+        pool: &Pool,
+        x: &[f32],
+        n_columns: usize,
+    ) -> Result<(), JobPanicked> {
+        let places = self.resize(x.len(), n_columns);
+        pool.for_each(places.n_rows, |row| {
+            put_row(cpu, &places, row, &x[row * n_columns..][..n_columns]);
+        })
+    }
+
+    /// Makes room for `len` values and says where they go.
+    fn resize(&mut self, len: usize, n_columns: usize) -> Places {
         assert!(
             n_columns > 0 && n_columns.is_multiple_of(BLOCK),
             "rows are whole blocks"
         );
-        assert!(x.len().is_multiple_of(n_columns), "rows are whole");
+        assert!(len.is_multiple_of(n_columns), "rows are whole");
         let n_blocks = n_columns / BLOCK;
-        self.n_rows = x.len() / n_columns;
+        self.n_rows = len / n_columns;
         self.n_columns = n_columns;
         let total = self.n_rows * n_blocks;
         self.values.resize(total * BLOCK, 0);
@@ -62,20 +83,14 @@ impl Activations {
         self.sums.resize(total, 0);
         self.half_sums.resize(total, [0; 2]);
         self.scaled_sums.resize(total, 0.0);
-        for (row, x) in x.chunks_exact(n_columns).enumerate() {
-            let first = row / PANEL * PANEL;
-            let in_panel = (self.n_rows - first).min(PANEL);
-            for (block, x) in x.as_chunks::<BLOCK>().0.iter().enumerate() {
-                let at = first * n_blocks + block * in_panel + (row - first);
-                let values: &mut [i8; BLOCK] = (&mut self.values[at * BLOCK..][..BLOCK])
-                    .try_into()
-                    .expect("a block long");
-                let (scale, halves) = quantise(x, values);
-                self.scales[at] = scale;
-                self.sums[at] = halves[0] + halves[1];
-                self.half_sums[at] = halves;
-                self.scaled_sums[at] = scale * self.sums[at] as f32;
-            }
+        Places {
+            n_rows: self.n_rows,
+            n_blocks,
+            values: self.values.as_mut_ptr().cast(),
+            scales: self.scales.as_mut_ptr(),
+            sums: self.sums.as_mut_ptr(),
+            half_sums: self.half_sums.as_mut_ptr(),
+            scaled_sums: self.scaled_sums.as_mut_ptr(),
         }
     }
 
@@ -124,10 +139,51 @@ impl Activations {
     }
 }
 
+/// Where the blocks of every row go. Different rows go to different places.
+struct Places {
+    n_rows: usize,
+    n_blocks: usize,
+    values: *mut [i8; BLOCK],
+    scales: *mut f32,
+    sums: *mut i32,
+    half_sums: *mut [i32; 2],
+    scaled_sums: *mut f32,
+}
+
+// SAFETY: threads share the addresses and write different rows.
+unsafe impl Sync for Places {}
+
+impl Places {
+    /// Rounds a row; no other thread may do the same one.
+    #[inline(always)]
+    fn put_row(&self, row: usize, x: &[f32]) {
+        let first = row / PANEL * PANEL;
+        let in_panel = (self.n_rows - first).min(PANEL);
+        assert!(row < self.n_rows && x.len() == self.n_blocks * BLOCK);
+        for (block, x) in x.as_chunks::<BLOCK>().0.iter().enumerate() {
+            let at = first * self.n_blocks + block * in_panel + (row - first);
+            // SAFETY: `resize` made room for every block of every row, and `at` is the place of this one alone.
+            unsafe {
+                let (scale, halves) = quantise(x, &mut *self.values.add(at));
+                *self.scales.add(at) = scale;
+                *self.sums.add(at) = halves[0] + halves[1];
+                *self.half_sums.add(at) = halves;
+                *self.scaled_sums.add(at) = scale * (halves[0] + halves[1]) as f32;
+            }
+        }
+    }
+}
+
+vectorised! {
+    fn put_row(places: &Places, row: usize, x: &[f32]) {
+        places.put_row(row, x);
+    }
+}
+
 /// Gives the scale, and minus the sums of the halves. Halves are rounded to even.
 ///
 /// A block with a value that is not a number gets a scale that is none, so that the product is none either.
-#[inline]
+#[inline(always)]
 fn quantise(x: &[f32; BLOCK], values: &mut [i8; BLOCK]) -> (f32, [i32; 2]) {
     let mut largest = [0u32; 8];
     for chunk in x.as_chunks::<8>().0 {

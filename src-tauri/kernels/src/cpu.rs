@@ -9,6 +9,18 @@ pub struct Cpu {
     /// `None`: plain Rust.
     pub(crate) strips: Option<Strips>,
     pub(crate) dense: crate::dense::DenseKernels,
+    pub(crate) vectors: Vectors,
+}
+
+/// The registers that plain loops are compiled for, see [`crate::vectorised!`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Vectors {
+    /// What every CPU of the target has.
+    Baseline,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
 }
 
 impl Cpu {
@@ -29,6 +41,7 @@ impl Cpu {
             name: "plain",
             strips: None,
             dense: crate::dense::PLAIN,
+            vectors: Vectors::Baseline,
         });
         all
     }
@@ -44,30 +57,42 @@ impl Cpu {
         use std::arch::is_x86_feature_detected as has;
 
         let mut found = Vec::new();
-        let mut add = |name, strips, dense| {
+        let mut add = |name, strips, dense, vectors| {
             found.push(Self {
                 name,
                 strips: Some(strips),
                 dense,
+                vectors,
             });
         };
         let avx2 = has!("avx2") && has!("fma") && has!("f16c");
         let avx512 = avx2 && has!("avx512f") && has!("avx512bw") && has!("avx512vl");
         if avx512 && has!("avx512vnni") {
-            add("x86_64-avx512-vnni", strips::AVX512_VNNI, dense::AVX512);
+            add(
+                "x86_64-avx512-vnni",
+                strips::AVX512_VNNI,
+                dense::AVX512,
+                Vectors::Avx512,
+            );
         }
         if avx2 && has!("avxvnni") {
-            add("x86_64-avx-vnni", strips::AVX_VNNI, dense::AVX2);
+            add(
+                "x86_64-avx-vnni",
+                strips::AVX_VNNI,
+                dense::AVX2,
+                Vectors::Avx2,
+            );
         }
         if avx512 && has!("avx512vnni") {
             add(
                 "x86_64-avx512-vnni-256",
                 strips::AVX512_VNNI_256,
                 dense::AVX2,
+                Vectors::Avx2,
             );
         }
         if avx2 {
-            add("x86_64-avx2", strips::AVX2, dense::AVX2);
+            add("x86_64-avx2", strips::AVX2, dense::AVX2, Vectors::Avx2);
         }
         found
     }
@@ -83,6 +108,7 @@ impl Cpu {
                 name,
                 strips: Some(strips),
                 dense: dense::PLAIN,
+                vectors: Vectors::Baseline,
             });
         };
         if has!("dotprod") && has!("i8mm") {

@@ -73,18 +73,19 @@ impl<'a> DenseMatrix<'a> {
 /// # Safety
 ///
 /// The CPU must have the instruction set, and all rows as many numbers.
-type TileFn = unsafe fn(&[*const u8; TILE], &[*const f32; TILE], usize, &mut [[f32; TILE]; TILE]);
+pub(crate) type TileFn =
+    unsafe fn(&[*const u8; TILE], &[*const f32; TILE], usize, &mut [[f32; TILE]; TILE]);
 
 /// The tile functions of an instruction set.
 #[derive(Clone, Copy)]
 pub(crate) struct DenseKernels {
-    f32: [TileFn; 2],
-    f16: [TileFn; 2],
+    pub(crate) f32: [TileFn; 2],
+    pub(crate) f16: [TileFn; 2],
     bf16: [TileFn; 2],
 }
 
 /// Rows of either side that are multiplied at once: sixteen sums stay in registers.
-const TILE: usize = 4;
+pub(crate) const TILE: usize = 4;
 
 /// Rows of weights and of activations that are multiplied with each other before the next ones are touched.
 const WEIGHT_ROWS: usize = 32;

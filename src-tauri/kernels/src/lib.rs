@@ -11,16 +11,20 @@
 #![deny(clippy::undocumented_unsafe_blocks)]
 
 mod activations;
+mod attention;
 mod cpu;
 mod dense;
 mod format;
+pub mod math;
 mod pool;
 mod product;
 pub mod reference;
+pub mod rows;
 mod simd;
 mod strip;
 
 pub use activations::{Activations, BLOCK};
+pub use attention::{Attention, Floats, KV_BLOCK, KvBlock, attend};
 pub use cpu::Cpu;
 pub use dense::{DenseMatrix, DenseType, dense_product};
 pub use format::{Format, Matrix};

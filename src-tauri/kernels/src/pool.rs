@@ -39,6 +39,15 @@ struct Sleeper {
     asleep: Arc<AtomicBool>,
 }
 
+/// A buffer whose rows different threads write to.
+struct RowPlaces {
+    width: usize,
+    start: *mut f32,
+}
+
+// SAFETY: threads share the address and make slices of different rows.
+unsafe impl Sync for RowPlaces {}
+
 #[derive(Debug, Default)]
 struct Shared {
     /// Number of the job, next task and number of tasks in one word: whoever claims a task by exchanging this word
@@ -86,6 +95,41 @@ impl Pool {
 
     pub fn n_threads(&self) -> usize {
         self.sleepers.len() + 1
+    }
+
+    /// Calls `each` with every number below `n`, a few of them to a task.
+    pub fn for_each(&self, n: usize, each: impl Fn(usize) + Sync) -> Result<(), JobPanicked> {
+        let per_task = n.div_ceil(8 * self.n_threads()).max(1);
+        self.run(n.div_ceil(per_task), |task| {
+            (task * per_task..((task + 1) * per_task).min(n)).for_each(&each);
+        })
+    }
+
+    /// Calls `each` with the number of every row and that row of all buffers, which are `[n_rows, any width]`.
+    pub fn for_rows<const N: usize>(
+        &self,
+        n_rows: usize,
+        buffers: [&mut [f32]; N],
+        each: impl Fn(usize, [&mut [f32]; N]) + Sync,
+    ) -> Result<(), JobPanicked> {
+        if n_rows == 0 {
+            return Ok(());
+        }
+        let places = buffers.map(|buffer| {
+            assert!(buffer.len().is_multiple_of(n_rows), "rows are whole");
+            RowPlaces {
+                width: buffer.len() / n_rows,
+                start: buffer.as_mut_ptr(),
+            }
+        });
+        let places = &places;
+        self.for_each(n_rows, |row| {
+            let rows = places.each_ref().map(|RowPlaces { width, start }| {
+                // SAFETY: within the buffer, which is borrowed until all rows are done, and row `row` is in one task only.
+                unsafe { std::slice::from_raw_parts_mut(start.add(row * width), *width) }
+            });
+            each(row, rows);
+        })
     }
 
     /// Calls `task` with every number below `n_tasks`, on all threads, and returns when all are done.
@@ -259,6 +303,23 @@ mod tests {
                 })
                 .unwrap();
                 assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 1));
+            }
+        }
+    }
+
+    #[test]
+    fn every_row_is_written_once() {
+        for n_threads in [1, 3] {
+            let pool = Pool::new(n_threads);
+            for n_rows in [0, 1, 2, 50, 333] {
+                let (mut a, mut b) = (vec![0.0; n_rows * 3], vec![0.0; n_rows]);
+                pool.for_rows(n_rows, [&mut a, &mut b], |row, [a, b]| {
+                    a.iter_mut().for_each(|a| *a += row as f32);
+                    b[0] += 1.0;
+                })
+                .unwrap();
+                assert!(a.iter().enumerate().all(|(i, &a)| a == (i / 3) as f32));
+                assert!(b.iter().all(|&b| b == 1.0));
             }
         }
     }

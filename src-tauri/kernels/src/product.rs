@@ -123,7 +123,12 @@ fn multiply(cpu: &Cpu, x: &Activations, part: &Part, rows: Range<usize>, out: Ou
             let to = (panel.first_row + m) * n_out + first;
             // SAFETY: within the output, whose size `products` has checked, and in columns of this task only.
             let to = unsafe { std::slice::from_raw_parts_mut(out.0.add(to), lanes) };
-            to.copy_from_slice(&sums[m * stride..][..lanes]);
+            let from = &sums[m * stride..][..lanes];
+            // A copy of known length is a move of one register instead of a call.
+            match (to.first_chunk_mut::<MAX_LANES>(), from.first_chunk()) {
+                (Some(to), Some(from)) => *to = *from,
+                _ => to.copy_from_slice(from),
+            }
         }
     };
     let Some(strips) = cpu.strips else {

@@ -229,11 +229,24 @@ impl Checkpoint {
             .sum()
     }
 
-    /// Tells the system that rows of this tensor are read here and there, so that it does not read ahead.
-    pub fn advise_random(&self, name: &str) {
-        if let Some(place) = self.tensors.get(name) {
-            self.files[place.file].advise_random(place.range.clone());
+    /// Reads row `i` of a matrix from the file: for tables of which few rows are ever wanted.
+    ///
+    /// A row of a mapping costs the memory of everything that the system maps with it, up to some megabytes. False if
+    /// there is no such row.
+    pub fn read_row(&self, name: &str, i: usize, out: &mut Vec<u8>) -> Result<bool, Error> {
+        let Some(place) = self.tensors.get(name) else {
+            return Ok(false);
+        };
+        let &[n_rows, _] = &*place.shape else {
+            return Ok(false);
+        };
+        if i >= n_rows {
+            return Ok(false);
         }
+        let row_bytes = place.range.len() / n_rows;
+        out.resize(row_bytes, 0);
+        self.files[place.file].read_at(place.range.start + i * row_bytes, out)?;
+        Ok(true)
     }
 
     fn new(path: &Path, format: Format, metadata: Metadata) -> Self {

@@ -13,6 +13,8 @@ use crate::Error;
 pub(crate) struct MappedFile {
     path: PathBuf,
     map: Mmap,
+    #[cfg(unix)]
+    file: File,
 }
 
 impl MappedFile {
@@ -38,6 +40,8 @@ impl MappedFile {
         Ok(Self {
             path: path.to_owned(),
             map,
+            #[cfg(unix)]
+            file,
         })
     }
 
@@ -49,14 +53,16 @@ impl MappedFile {
         &self.map
     }
 
-    /// Tells the system not to read ahead in `range`. Only a hint: failure changes nothing but speed.
-    pub fn advise_random(&self, range: Range<usize>) {
+    /// Reads bytes without mapping them: with a mapping the system brings in their neighbours, too.
+    pub fn read_at(&self, start: usize, buffer: &mut [u8]) -> Result<(), Error> {
         #[cfg(unix)]
-        let _ = self
-            .map
-            .advise_range(memmap2::Advice::Random, range.start, range.len());
+        let read = std::os::unix::fs::FileExt::read_exact_at(&self.file, buffer, start as u64);
         #[cfg(not(unix))]
-        let _ = range;
+        let read = {
+            buffer.copy_from_slice(&self.bytes()[start..start + buffer.len()]);
+            Ok::<_, std::io::Error>(())
+        };
+        read.map_err(|e| Error::reading(&self.path, e))
     }
 }
 

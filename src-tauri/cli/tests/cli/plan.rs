@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{demo::path, json_lines, refusal};
+use super::{demo::path, json_lines, refusal, sotto};
 
 fn plan(memory: &str, more: &[&str]) -> Value {
     let model = path("assets/demo/sotto-demo.gguf");
@@ -12,7 +12,7 @@ fn plan(memory: &str, more: &[&str]) -> Value {
 
 #[test]
 fn the_parts_add_up_and_stay_below_the_budget() {
-    for memory in ["40MB", "60MB", "90MB", "3GiB"] {
+    for memory in ["10MB", "12MB", "14MB", "3GiB"] {
         let plan = plan(memory, &[]);
         let bytes = |part: &str| plan["bytes"][part].as_u64().unwrap();
         let (vision, audio) = (bytes("vision"), bytes("audio"));
@@ -28,7 +28,7 @@ fn the_parts_add_up_and_stay_below_the_budget() {
 
 #[test]
 fn more_memory_buys_a_larger_submodel_and_a_longer_context() {
-    let (small, large) = (plan("40MB", &[]), plan("3GiB", &[]));
+    let (small, large) = (plan("11MB", &[]), plan("3GiB", &[]));
     assert_eq!(large["submodel"], "full");
     assert_eq!(large["context"], 4096);
     assert_eq!(large["audio"], "resident");
@@ -47,4 +47,53 @@ fn too_little_memory_is_said_in_a_sentence() {
         said.contains("even at its smallest, and 2 MB are free"),
         "{said}"
     );
+}
+
+#[test]
+fn a_model_opened_in_little_memory_is_smaller_and_says_so() {
+    let model = path("assets/demo/sotto-demo.gguf");
+    let chat = ["chat", &model, "--prompt", "Hello", "--temperature", "0"];
+    let output = sotto(&[&chat[..], &["--memory", "10MB"]].concat());
+    let (said, notes) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(said.contains("How can I help you?"), "{said} {notes}");
+    assert!(notes.contains("note: small, text only"), "{notes}");
+    let all = sotto(&[&chat[..], &["--memory", "1GB"]].concat());
+    assert!(
+        all.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&all.stderr)
+    );
+}
+
+#[test]
+fn a_picture_that_has_no_room_is_refused_before_any_work() {
+    let model = path("assets/demo/sotto-demo.gguf");
+    let picture = path("tests/fixtures/demo/by-hand/pictures");
+    let picture = std::fs::read_dir(picture)
+        .unwrap()
+        .flatten()
+        .next()
+        .unwrap();
+    let picture = picture.path().display().to_string();
+    let ask = [
+        "chat",
+        &model,
+        "--prompt",
+        "What is this?",
+        "--image",
+        &picture,
+    ];
+    let refused = sotto(&[&ask[..], &["--memory", "10MB"]].concat());
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("no room for the part of the model that takes in a picture"),
+        "{said}"
+    );
+    // On demand it is read for the question.
+    let answer = sotto(&[&ask[..], &["--memory", "12MB", "--temperature", "0"]].concat());
+    assert!(answer.status.success() && !answer.stdout.is_empty());
 }

@@ -1,14 +1,16 @@
 //! Keys and values of one conversation.
 //!
 //! Only layers that compute keys and values own a cache; the last layers of the model borrow
-//! theirs. A sliding layer keeps its window, a full one everything.
+//! theirs. A sliding layer keeps the blocks that its window reaches into, a full one everything.
 
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
+use half::f16;
+use kernels::{Floats, KV_BLOCK, KvBlock};
 
 use crate::config::{LayerType, TextConfig};
-use crate::error::Result;
 use crate::submodel::Submodel;
 
 /// The state of one conversation between two forward passes.
@@ -23,17 +25,20 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    pub fn new(config: &TextConfig, submodel: Arc<Submodel>) -> Self {
+    pub fn new(config: &TextConfig, submodel: Arc<Submodel>, kv_type: KvType) -> Self {
         let owners = submodel.layers()[..submodel.n_kv_owners()]
             .iter()
             .map(|&layer| LayerKv {
+                kv_type,
                 window: match config.layer_types[layer] {
                     LayerType::Sliding => Some(config.sliding_window),
                     LayerType::Full => None,
                 },
+                n_kv_heads: config.num_key_value_heads,
+                head_dim: config.head_dim,
                 start: 0,
-                len: 0,
-                buffers: None,
+                end: 0,
+                blocks: VecDeque::new(),
             })
             .collect();
         Self {
@@ -58,9 +63,9 @@ impl KvCache {
 
     /// Memory that the keys and values take.
     pub fn bytes(&self) -> usize {
-        let buffers = self.owners.iter().filter_map(|o| o.buffers.as_ref());
-        buffers
-            .map(|(k, v)| (k.elem_count() + v.elem_count()) * k.dtype().size_in_bytes())
+        let blocks = self.owners.iter().flat_map(|owner| &owner.blocks);
+        blocks
+            .map(|block| block.keys.bytes() + block.values.bytes())
             .sum()
     }
 
@@ -73,87 +78,154 @@ impl KvCache {
     }
 }
 
-/// Keys and values of one layer, `[n_kv_heads, position, head_dim]`.
-#[derive(Debug)]
-pub(crate) struct LayerKv {
-    window: Option<usize>,
-    /// Position of the first entry.
-    start: usize,
-    len: usize,
-    /// Room for more entries than there are, so that a step appends in place.
-    buffers: Option<(Tensor, Tensor)>,
+/// The number type of keys and values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KvType {
+    /// Exact against the reference.
+    F32,
+    F16,
 }
 
-/// A stretch of keys and values.
-pub(crate) struct KvView {
-    /// `[n_kv_heads, len, head_dim]`
-    pub k: Tensor,
-    pub v: Tensor,
+impl KvType {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        }
+    }
+
+    /// Of one number.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F32 => size_of::<f32>(),
+            Self::F16 => size_of::<f16>(),
+        }
+    }
+}
+
+/// Keys and values of one layer, in blocks. Those of a sliding layer leave when no new token can see them.
+#[derive(Debug)]
+pub(crate) struct LayerKv {
+    kv_type: KvType,
+    window: Option<usize>,
+    n_kv_heads: usize,
+    head_dim: usize,
+    /// Position of the first entry of the first block, a multiple of [`KV_BLOCK`].
+    start: usize,
+    /// Position of the next token.
+    end: usize,
+    blocks: VecDeque<Block>,
+}
+
+#[derive(Debug)]
+struct Block {
+    /// `[n_kv_heads, KV_BLOCK, head_dim]`
+    keys: Numbers,
+    /// `[n_kv_heads, head_dim, KV_BLOCK]`
+    values: Numbers,
+}
+
+#[derive(Debug)]
+enum Numbers {
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+}
+
+impl Numbers {
+    fn zeros(kv_type: KvType, len: usize) -> Self {
+        match kv_type {
+            KvType::F32 => Self::F32(vec![0.0; len]),
+            KvType::F16 => Self::F16(vec![f16::ZERO; len]),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::F32(x) => size_of_val(x.as_slice()),
+            Self::F16(x) => size_of_val(x.as_slice()),
+        }
+    }
+
+    /// Writes numbers from `start` on, `stride` apart.
+    fn put(&mut self, start: usize, stride: usize, from: &[f32]) {
+        match self {
+            Self::F32(x) => {
+                let to = x[start..].iter_mut().step_by(stride);
+                to.zip(from).for_each(|(to, &from)| *to = from);
+            }
+            Self::F16(x) => {
+                let to = x[start..].iter_mut().step_by(stride);
+                to.zip(from)
+                    .for_each(|(to, &from)| *to = f16::from_f32(from));
+            }
+        }
+    }
+
+    fn floats(&self) -> Floats<'_> {
+        match self {
+            Self::F32(x) => Floats::F32(x),
+            Self::F16(x) => Floats::F16(x),
+        }
+    }
 }
 
 impl LayerKv {
-    /// Appends the keys and values of new tokens.
+    /// Appends the keys and values of new tokens, `[tokens, n_kv_heads, head_dim]`.
     ///
     /// Entries that no later query can see may go, but never ones that a query among the new tokens
     /// still sees: borrowing layers read this cache later in the same pass.
-    pub fn append(&mut self, k: &Tensor, v: &Tensor) -> Result<()> {
-        let (n_heads, n_new, head_dim) = k.dims3()?;
-        let needed = self.len + n_new;
-        let room = self.buffers.as_ref().map_or(0, |(k, _)| k.dims()[1]);
-        if needed > room {
-            let kept = match self.window {
-                Some(window) => self.len.min(window - 1),
-                None => self.len,
-            };
-            // A sliding layer copies its window once a window's worth of tokens; a full one doubles.
-            let room = match self.window {
-                Some(window) => kept + n_new.max(window),
-                None => (needed * 2).next_multiple_of(256),
-            };
-            self.relocate(kept, (n_heads, room, head_dim), k.device())?;
+    pub fn append(&mut self, keys: &[f32], values: &[f32]) {
+        let first_visible = self.first_visible(self.end);
+        while self.start + KV_BLOCK <= first_visible && !self.blocks.is_empty() {
+            self.blocks.pop_front();
+            self.start += KV_BLOCK;
         }
-        let (keys, values) = self.buffers.as_ref().expect("relocate made them");
-        keys.slice_set(&k.contiguous()?, 1, self.len)?;
-        values.slice_set(&v.contiguous()?, 1, self.len)?;
-        self.len += n_new;
-        Ok(())
+        let (n_heads, dim) = (self.n_kv_heads, self.head_dim);
+        let width = n_heads * dim;
+        for (keys, values) in keys.chunks_exact(width).zip(values.chunks_exact(width)) {
+            let at = self.end - self.start;
+            if at / KV_BLOCK == self.blocks.len() {
+                let zeros = || Numbers::zeros(self.kv_type, width * KV_BLOCK);
+                self.blocks.push_back(Block {
+                    keys: zeros(),
+                    values: zeros(),
+                });
+            }
+            let (block, slot) = (&mut self.blocks[at / KV_BLOCK], at % KV_BLOCK);
+            for head in 0..n_heads {
+                let of_head = head * dim..(head + 1) * dim;
+                let first = (head * KV_BLOCK + slot) * dim;
+                block.keys.put(first, 1, &keys[of_head.clone()]);
+                let first = head * dim * KV_BLOCK + slot;
+                block.values.put(first, KV_BLOCK, &values[of_head]);
+            }
+            self.end += 1;
+        }
     }
 
-    /// Moves the last `kept` entries to the front of new buffers.
-    fn relocate(
-        &mut self,
-        kept: usize,
-        shape: (usize, usize, usize),
-        device: &Device,
-    ) -> Result<()> {
-        let keys = Tensor::zeros(shape, DType::F32, device)?;
-        let values = Tensor::zeros(shape, DType::F32, device)?;
-        if let Some((old_keys, old_values)) = self.buffers.take().filter(|_| kept > 0) {
-            let last = |t: &Tensor| t.narrow(1, self.len - kept, kept)?.contiguous();
-            keys.slice_set(&last(&old_keys)?, 1, 0)?;
-            values.slice_set(&last(&old_values)?, 1, 0)?;
-        }
-        self.buffers = Some((keys, values));
-        self.start += self.len - kept;
-        self.len = kept;
-        Ok(())
+    /// The positions that a query at `pos` sees.
+    pub fn visible(&self, pos: usize) -> Range<usize> {
+        self.first_visible(pos)..pos + 1
     }
 
-    /// The position before which nothing can be seen from `pos`.
-    pub fn first_visible(&self, pos: usize) -> usize {
+    fn first_visible(&self, pos: usize) -> usize {
         match self.window {
             Some(window) => (pos + 1).saturating_sub(window),
             None => 0,
         }
     }
 
-    /// Entries of the positions `from..to`, all of which must still be here.
-    pub fn view(&self, from: usize, to: usize) -> Result<KvView> {
-        let (k, v) = self.buffers.as_ref().expect("queries come after keys");
-        let part = |t: &Tensor| t.narrow(1, from - self.start, to - from);
-        Ok(KvView {
-            k: part(k)?,
-            v: part(v)?,
-        })
+    /// The blocks that hold the positions in `seen`, all of which must still be here.
+    pub fn blocks(&self, seen: Range<usize>) -> Vec<KvBlock<'_>> {
+        let first = (seen.start - self.start) / KV_BLOCK;
+        let end = (seen.end - self.start).div_ceil(KV_BLOCK);
+        let blocks = self.blocks.range(first..end).enumerate();
+        blocks
+            .map(|(n, block)| KvBlock {
+                start: self.start + (first + n) * KV_BLOCK,
+                keys: block.keys.floats(),
+                values: block.values.floats(),
+            })
+            .collect()
     }
 }

@@ -50,6 +50,8 @@ pub enum Error {
     MixedSubmodels { a: String, b: String },
     #[error("stopped")]
     Cancelled,
+    #[error("{0}; this is a fault of the program")]
+    Panicked(#[from] kernels::JobPanicked),
     #[error("a tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),
 }

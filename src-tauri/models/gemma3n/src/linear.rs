@@ -1,29 +1,44 @@
-//! Bias-free linear layers over dense or quantised weights, and the MatFormer's cuts of them.
+//! Bias-free linear layers, and the MatFormer's cuts of them.
 //!
-//! Activations are f32 `[rows, in]` everywhere; only the weights differ.
+//! On a CPU, matrices are multiplied as they lie in the file wherever `kernels` has a product for their type: nothing
+//! of them is copied, and of a cut only what it uses is read. Every other type, and every other device, goes
+//! through candle. Activations are f32 everywhere.
 
 use candle_core::quantized::QMatMul;
 use candle_core::{
-    CpuStorage, CustomOp2, D, DType, Error as TensorError, Layout, Module, Shape, Tensor,
+    CpuStorage, CustomOp2, D, DType, Device, Error as TensorError, Layout, Module, Shape, Storage,
+    Tensor,
 };
 use half::bf16;
+use kernels::{
+    Activations, DenseMatrix, DenseType, Format, Matrix, Part, Rows, dense_product, products,
+};
 use rayon::prelude::*;
+use std::sync::Arc;
+use weights::MappedBytes;
 
 use crate::error::Result;
 use crate::pointwise::widen;
+use crate::workers::{Operand, Workers};
 
 /// `y = x * W^T` with `W` `[out, in]`.
 #[derive(Debug, Clone)]
 pub struct Linear {
     weight: Weight,
     n_out: usize,
+    n_in: usize,
 }
 
 #[derive(Debug, Clone)]
 enum Weight {
+    /// In the file, at few bits.
+    Quantised(Format, MappedBytes, Arc<Workers>),
+    /// In the file, as floats.
+    Floats(DenseType, MappedBytes, Arc<Workers>),
     /// f32, or bf16 (which candle cannot multiply on a CPU; see [`Bf16Product`]).
     Dense(Tensor),
-    Quantized(QMatMul),
+    /// A type that only candle multiplies.
+    Other(QMatMul, Device),
 }
 
 /// Rows of activations up to which a bf16 matrix is widened value by value in the product; with
@@ -33,36 +48,188 @@ const FEW_ROWS: usize = 4;
 /// Values of a bf16 matrix that are widened at once: 8 MiB of f32.
 const WIDENED_VALUES: usize = 1 << 21;
 
+/// One of several products of the same activations.
+pub(crate) struct Product<'a> {
+    pub linear: &'a Linear,
+    /// [`Rows::These`] only where [`Linear::has_rows`].
+    pub rows: Rows<'a>,
+    /// `[activation rows, matrix rows]`, overwritten.
+    pub out: &'a mut [f32],
+}
+
 impl Linear {
     pub fn dense(weight: Tensor) -> Self {
-        let n_out = weight.dims()[0];
+        let (n_out, n_in) = (weight.dims()[0], weight.dims()[1]);
         Self {
             weight: Weight::Dense(weight),
             n_out,
+            n_in,
         }
     }
 
-    pub fn quantized(matrix: QMatMul, n_out: usize) -> Self {
+    /// A quantised matrix `[n_out, n_in]` that candle multiplies.
+    pub fn other(matrix: QMatMul, n_out: usize, n_in: usize, device: &Device) -> Self {
         Self {
-            weight: Weight::Quantized(matrix),
+            weight: Weight::Other(matrix, device.clone()),
             n_out,
+            n_in,
         }
+    }
+
+    /// A matrix `[n_out, n_in]` as it lies in the file, `None` if that has no product.
+    pub fn in_place(
+        dtype: weights::DType,
+        bytes: MappedBytes,
+        n_out: usize,
+        n_in: usize,
+        workers: &Arc<Workers>,
+    ) -> Option<Self> {
+        let workers = Arc::clone(workers);
+        let weight = match dtype {
+            weights::DType::Q4_0 => Weight::Quantised(Format::Q4_0, bytes, workers),
+            weights::DType::Q8_0 => Weight::Quantised(Format::Q8_0, bytes, workers),
+            weights::DType::Q4K => Weight::Quantised(Format::Q4K, bytes, workers),
+            weights::DType::Q6K => Weight::Quantised(Format::Q6K, bytes, workers),
+            weights::DType::F32 => Weight::Floats(DenseType::F32, bytes, workers),
+            weights::DType::F16 => Weight::Floats(DenseType::F16, bytes, workers),
+            weights::DType::BF16 => Weight::Floats(DenseType::Bf16, bytes, workers),
+            _ => return None,
+        };
+        // The bytes are as many as the shape takes: opening the file compared them.
+        Some(Self {
+            weight,
+            n_out,
+            n_in,
+        })
     }
 
     pub fn n_out(&self) -> usize {
         self.n_out
     }
 
+    /// Whether single rows can be multiplied.
+    pub fn has_rows(&self) -> bool {
+        matches!(self.weight, Weight::Quantised(..))
+    }
+
+    /// How wide activations are that stand for the first `width` columns; what is behind those is zero.
+    pub fn padded(&self, width: usize) -> usize {
+        match self.weight {
+            Weight::Quantised(..) => width.next_multiple_of(kernels::BLOCK),
+            _ => width,
+        }
+    }
+
     /// `[rows, in] -> [rows, out]`
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (Weight::Quantised(_, _, workers) | Weight::Floats(_, _, workers)) = &self.weight
+        else {
+            return self.through_candle(x, self.n_out);
+        };
+        let n_rows = x.dim(0)?;
+        let x = x.contiguous()?;
+        let mut out = vec![0f32; n_rows * self.n_out];
+        let (storage, layout) = x.storage_and_layout();
+        let Storage::Cpu(values) = &*storage else {
+            unreachable!("weights are in place on a CPU only");
+        };
+        let values = &values.as_slice::<f32>()?[layout.start_offset()..][..n_rows * self.n_in];
+        let mut rounded = Activations::default();
+        let product = Product {
+            linear: self,
+            rows: Rows::First(self.n_out),
+            out: &mut out,
+        };
+        multiply(
+            workers,
+            &mut Operand::new(values, self.n_in, &mut rounded),
+            &mut [product],
+        )?;
+        Ok(Tensor::from_vec(out, (n_rows, self.n_out), x.device())?)
+    }
+
+    /// The first `n_out` rows' products with activations that may be narrower than the matrix.
+    fn through_candle(&self, x: &Tensor, n_out: usize) -> Result<Tensor> {
         match &self.weight {
-            Weight::Quantized(matrix) => Ok(matrix.forward(&x.contiguous()?)?),
-            Weight::Dense(weight) => dense_product(x, weight),
+            Weight::Dense(weight) => {
+                let corner = weight
+                    .narrow(0, 0, n_out)?
+                    .narrow(1, 0, x.dim(D::Minus1)?)?;
+                dense_tensor_product(x, &corner)
+            }
+            Weight::Other(matrix, device) => {
+                let missing = self.n_in - x.dim(D::Minus1)?;
+                let x = x.to_device(device)?.pad_with_zeros(D::Minus1, 0, missing)?;
+                Ok(matrix
+                    .forward(&x.contiguous()?)?
+                    .narrow(D::Minus1, 0, n_out)?)
+            }
+            Weight::Quantised(..) | Weight::Floats(..) => unreachable!("these have kernels"),
         }
+    }
+
+    fn copy_through_candle(&self, operand: &Operand, rows: Rows, out: &mut [f32]) -> Result<()> {
+        let Rows::First(n_out) = rows else {
+            unreachable!("the caller asked for has_rows");
+        };
+        let device = match &self.weight {
+            Weight::Dense(weight) => weight.device(),
+            Weight::Other(_, device) => device,
+            Weight::Quantised(..) | Weight::Floats(..) => &Device::Cpu,
+        };
+        let shape = (operand.n_rows(), operand.width());
+        let x = Tensor::from_slice(operand.x(), shape, device)?;
+        let y = self.through_candle(&x, n_out)?.to_device(&Device::Cpu)?;
+        out.copy_from_slice(&y.flatten_all()?.to_vec1::<f32>()?);
+        Ok(())
     }
 }
 
-fn dense_product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+/// Multiplies the same activations with several matrices, those at few bits in one go.
+///
+/// Activations may be narrower than the matrices and stand for their first columns, see [`Linear::padded`].
+pub(crate) fn multiply(
+    workers: &Workers,
+    operand: &mut Operand,
+    list: &mut [Product],
+) -> Result<()> {
+    let mut parts = Vec::new();
+    for product in list {
+        let (n_out, n_in) = (product.linear.n_out, product.linear.n_in);
+        match &product.linear.weight {
+            Weight::Quantised(format, bytes, _) => parts.push(Part {
+                matrix: Matrix::new(*format, bytes, n_out, n_in).expect("the file's shape"),
+                rows: product.rows,
+                out: product.out,
+            }),
+            Weight::Floats(dtype, bytes, _) => {
+                let Rows::First(n) = product.rows else {
+                    unreachable!("the caller asked for has_rows");
+                };
+                let matrix =
+                    DenseMatrix::new(*dtype, bytes, n_out, n_in).expect("the file's shape");
+                let matrix = matrix.corner(n, operand.width());
+                dense_product(
+                    &workers.cpu,
+                    &workers.pool,
+                    operand.x(),
+                    &matrix,
+                    product.out,
+                )?;
+            }
+            Weight::Dense(_) | Weight::Other(..) => {
+                (product.linear).copy_through_candle(operand, product.rows, product.out)?;
+            }
+        }
+    }
+    if !parts.is_empty() {
+        let rounded = operand.rounded(workers)?;
+        products(&workers.cpu, &workers.pool, rounded, &mut parts)?;
+    }
+    Ok(())
+}
+
+fn dense_tensor_product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     if weight.dtype() == DType::F32 {
         return Ok(x.matmul(&weight.t()?)?);
     }
@@ -83,86 +250,6 @@ fn dense_product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
         })
         .collect::<Result<Vec<_>>>()?;
     Ok(Tensor::cat(&parts, D::Minus1)?)
-}
-
-/// An FFN matrix that a submodel uses a prefix of: of its rows (gate, up) or its columns (down).
-///
-/// A dense matrix is cut by a view. A quantised one lies in panels, so that the unused ones are not
-/// read; within the last panel the surplus is computed and dropped, or multiplied by zero.
-#[derive(Debug, Clone)]
-pub enum Panels {
-    Dense(Linear),
-    Cut { panels: Vec<Linear>, width: usize },
-}
-
-impl Panels {
-    /// `[rows, in] -> [rows, n_out]`: the first `n_out` outputs.
-    pub fn forward_rows(&self, x: &Tensor, n_out: usize) -> Result<Tensor> {
-        match self {
-            Self::Dense(Linear {
-                weight: Weight::Dense(weight),
-                ..
-            }) => dense_product(x, &weight.narrow(0, 0, n_out)?),
-            Self::Dense(linear) => linear.forward(x),
-            Self::Cut { panels, width } => {
-                let used = &panels[..n_out.div_ceil(*width)];
-                let parts = used
-                    .iter()
-                    .map(|panel| panel.forward(x))
-                    .collect::<Result<Vec<_>>>()?;
-                let y = match parts.as_slice() {
-                    [one] => one.clone(),
-                    parts => Tensor::cat(parts, D::Minus1)?,
-                };
-                Ok(y.narrow(D::Minus1, 0, n_out)?)
-            }
-        }
-    }
-
-    /// `[rows, n_in] -> [rows, out]`: the product with the first `n_in` columns.
-    pub fn forward_columns(&self, x: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::Dense(Linear {
-                weight: Weight::Dense(weight),
-                ..
-            }) => dense_product(x, &weight.narrow(1, 0, x.dim(D::Minus1)?)?),
-            Self::Dense(linear) => linear.forward(x),
-            Self::Cut { panels, width } => {
-                let n_in = x.dim(D::Minus1)?;
-                let mut sum: Option<Tensor> = None;
-                for (n, panel) in panels.iter().enumerate() {
-                    let start = n * width;
-                    if start >= n_in {
-                        break;
-                    }
-                    let columns = (*width).min(n_in - start);
-                    let part = x.narrow(D::Minus1, start, columns)?;
-                    let part = panel.forward(&part.pad_with_zeros(
-                        D::Minus1,
-                        0,
-                        panel.n_in(columns) - columns,
-                    )?)?;
-                    sum = Some(match sum {
-                        None => part,
-                        Some(sum) => (sum + part)?,
-                    });
-                }
-                Ok(sum.expect("a width is at least 1"))
-            }
-        }
-    }
-}
-
-impl Linear {
-    fn n_in(&self, otherwise: usize) -> usize {
-        match &self.weight {
-            Weight::Dense(weight) => weight.dims()[1],
-            Weight::Quantized(QMatMul::QTensor(matrix)) => matrix.shape().dims()[1],
-            Weight::Quantized(QMatMul::Tensor(matrix) | QMatMul::TensorF16(matrix)) => {
-                matrix.dims().get(1).copied().unwrap_or(otherwise)
-            }
-        }
-    }
 }
 
 /// `x [rows, in] * W^T` for a few f32 rows and a bf16 matrix whose rows may be strided.
@@ -256,29 +343,9 @@ mod tests {
                 let x = Tensor::randn(0f32, 1., (rows, n_in), &Device::Cpu).unwrap();
                 let weight = Tensor::randn(0f32, 1., (37, n_in), &Device::Cpu).unwrap();
                 let weight = weight.to_dtype(DType::BF16).unwrap();
-                let y = dense_product(&x, &weight).unwrap();
+                let y = dense_tensor_product(&x, &weight).unwrap();
                 // f32 sums in another order: about eps * sqrt(n) of values near sqrt(n).
                 assert!(worst(&y, &reference(&x, &weight)) < 1e-4 * (n_in as f32).sqrt());
-            }
-        }
-    }
-
-    #[test]
-    fn a_cut_matrix_multiplies_like_its_slice() {
-        let weight = Tensor::randn(0f32, 1., (24, 40), &Device::Cpu).unwrap();
-        for dtype in [DType::F32, DType::BF16] {
-            let weight = weight.to_dtype(dtype).unwrap();
-            let panels = Panels::Dense(Linear::dense(weight.clone()));
-            for rows in [1, 7] {
-                let x = Tensor::randn(0f32, 1., (rows, 40), &Device::Cpu).unwrap();
-                let y = panels.forward_rows(&x, 11).unwrap();
-                let slice = weight.narrow(0, 0, 11).unwrap();
-                assert!(worst(&y, &reference(&x, &slice)) < 1e-4);
-
-                let x = Tensor::randn(0f32, 1., (rows, 17), &Device::Cpu).unwrap();
-                let y = panels.forward_columns(&x).unwrap();
-                let slice = weight.narrow(1, 0, 17).unwrap();
-                assert!(worst(&y, &reference(&x, &slice)) < 1e-4);
             }
         }
     }

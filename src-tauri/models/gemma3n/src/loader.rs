@@ -1,28 +1,26 @@
 //! From tensors in a file to tensors in memory.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor};
 use candle_core::{DType, Device, Tensor};
 use weights::{Checkpoint, TensorView};
 
 use crate::error::{Error, Result};
-use crate::linear::{Linear, Panels};
+use crate::linear::Linear;
+use crate::workers::Workers;
 
-/// In what type the matrices of a dense checkpoint are kept and multiplied.
+/// In what type the matrices of a dense checkpoint are multiplied.
 ///
-/// Activations, norms and attention are f32 in both.
+/// Activations, norms and sums are f32 in both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compute {
-    /// Exact against the reference; twice the memory of a 16-bit file.
+    /// As the numbers are, exact against the reference.
     F32,
-    /// Half the memory and memory traffic.
+    /// Rounded to bf16 where the file has more bits: a copy in memory, which halves the memory traffic.
     Bf16,
 }
-
-/// Widest panel that a quantised FFN matrix is cut into. The narrowest published slice is this
-/// wide, so published submodels always run whole panels.
-const PANEL_WIDTH: usize = 8192;
 
 /// Is told how many bytes have been read so far; false stops the loading.
 pub type OnProgress<'a> = dyn FnMut(u64) -> bool + 'a;
@@ -32,7 +30,7 @@ pub struct Loader<'a> {
     checkpoint: &'a Checkpoint,
     device: &'a Device,
     compute: Compute,
-    panel_width: usize,
+    workers: &'a Arc<Workers>,
     progress: RefCell<Progress<'a>>,
 }
 
@@ -46,13 +44,14 @@ impl<'a> Loader<'a> {
         checkpoint: &'a Checkpoint,
         device: &'a Device,
         compute: Compute,
+        workers: &'a Arc<Workers>,
         on: &'a mut OnProgress<'a>,
     ) -> Self {
         Self {
             checkpoint,
             device,
             compute,
-            panel_width: PANEL_WIDTH,
+            workers,
             progress: RefCell::new(Progress { bytes: 0, on }),
         }
     }
@@ -74,6 +73,10 @@ impl<'a> Loader<'a> {
         self.device
     }
 
+    pub fn workers(&self) -> &'a Arc<Workers> {
+        self.workers
+    }
+
     pub fn checkpoint(&self) -> &'a Checkpoint {
         self.checkpoint
     }
@@ -91,6 +94,12 @@ impl<'a> Loader<'a> {
         Ok(tensor.to_device(self.device)?)
     }
 
+    /// The numbers of a small tensor in f32.
+    pub fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let tensor = self.tensor(name, shape)?.to_device(&Device::Cpu)?;
+        Ok(tensor.flatten_all()?.to_vec1()?)
+    }
+
     /// A bias-free linear layer `[out, in]`.
     pub fn linear(&self, name: &str, n_out: usize, n_in: usize) -> Result<Linear> {
         self.matrix(&self.require(name, &[n_out, n_in])?, n_out, n_in)
@@ -102,69 +111,22 @@ impl<'a> Loader<'a> {
     }
 
     fn matrix(&self, view: &TensorView, n_out: usize, n_in: usize) -> Result<Linear> {
-        if dense_dtype(view.dtype).is_some() {
+        let is_dense = dense_dtype(view.dtype).is_some();
+        let rounded =
+            is_dense && self.compute == Compute::Bf16 && view.dtype != weights::DType::BF16;
+        if self.device.is_cpu()
+            && !rounded
+            && let Some(bytes) = self.checkpoint.mapped(view.name)
+            && let Some(linear) = Linear::in_place(view.dtype, bytes, n_out, n_in, self.workers)
+        {
+            return Ok(linear);
+        }
+        if is_dense {
             return self.dense(view, &[n_out, n_in]);
         }
-        self.quantized(view.dtype, view.bytes, n_out, n_in)
-    }
-
-    fn quantized(
-        &self,
-        dtype: weights::DType,
-        bytes: &[u8],
-        n_out: usize,
-        n_in: usize,
-    ) -> Result<Linear> {
-        let matrix = quantized(dtype, bytes, &[n_out, n_in], self.device)?;
-        Ok(Linear::quantized(QMatMul::from_qtensor(matrix)?, n_out))
-    }
-
-    /// An FFN matrix of which submodels use only the first rows.
-    pub fn row_panels(&self, name: &str, n_out: usize, n_in: usize) -> Result<Panels> {
-        let view = self.require(name, &[n_out, n_in])?;
-        if dense_dtype(view.dtype).is_some() {
-            return Ok(Panels::Dense(self.dense(&view, &[n_out, n_in])?));
-        }
-        let row_bytes = view.bytes.len() / n_out;
-        let panels = (0..n_out)
-            .step_by(self.panel_width)
-            .map(|start| {
-                let rows = self.panel_width.min(n_out - start);
-                let bytes = &view.bytes[start * row_bytes..(start + rows) * row_bytes];
-                self.quantized(view.dtype, bytes, rows, n_in)
-            })
-            .collect::<Result<_>>()?;
-        Ok(Panels::Cut {
-            panels,
-            width: self.panel_width,
-        })
-    }
-
-    /// An FFN matrix of which submodels use only the first columns.
-    pub fn column_panels(&self, name: &str, n_out: usize, n_in: usize) -> Result<Panels> {
-        let view = self.require(name, &[n_out, n_in])?;
-        if dense_dtype(view.dtype).is_some() {
-            return Ok(Panels::Dense(self.dense(&view, &[n_out, n_in])?));
-        }
-        let row_bytes = view.bytes.len() / n_out;
-        let panels = (0..n_in)
-            .step_by(self.panel_width)
-            .map(|start| {
-                let columns = self.panel_width.min(n_in - start);
-                let span = start * row_bytes / n_in..(start + columns) * row_bytes / n_in;
-                let bytes: Vec<u8> = view
-                    .bytes
-                    .chunks_exact(row_bytes)
-                    .flat_map(|row| &row[span.clone()])
-                    .copied()
-                    .collect();
-                self.quantized(view.dtype, &bytes, n_out, columns)
-            })
-            .collect::<Result<_>>()?;
-        Ok(Panels::Cut {
-            panels,
-            width: self.panel_width,
-        })
+        let matrix = quantized(view.dtype, view.bytes, &[n_out, n_in], self.device)?;
+        let matrix = QMatMul::from_qtensor(matrix)?;
+        Ok(Linear::other(matrix, n_out, n_in, self.device))
     }
 
     fn dense(&self, view: &TensorView, shape: &[usize]) -> Result<Linear> {
@@ -249,6 +211,9 @@ fn ggml_dtype(dtype: weights::DType) -> GgmlDType {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linear::{Product, multiply};
+    use crate::workers::Operand;
+    use kernels::{Activations, Cpu, Pool, Rows};
     use weights::gguf::Writer;
 
     /// Quantises random values, 24 rows of 512, and gives the bytes and what they stand for.
@@ -269,6 +234,29 @@ mod tests {
         largest((ours - reference).unwrap()) / largest(reference.clone())
     }
 
+    fn product(x: &Tensor, w: &Tensor) -> Tensor {
+        x.matmul(&w.t().unwrap()).unwrap()
+    }
+
+    /// The first `n_out` rows of the layer with activations for the first columns.
+    fn cut(workers: &Workers, linear: &Linear, x: &Tensor, n_out: usize) -> Tensor {
+        let (n_rows, n_in) = x.dims2().unwrap();
+        let width = linear.padded(n_in);
+        let padded = x.pad_with_zeros(1, 0, width - n_in).unwrap();
+        let values: Vec<f32> = padded.flatten_all().unwrap().to_vec1().unwrap();
+        let mut rounded = Activations::default();
+        let mut out = vec![f32::NAN; n_rows * n_out];
+        let rows = Rows::First(n_out);
+        let one = Product {
+            linear,
+            rows,
+            out: &mut out,
+        };
+        let mut operand = Operand::new(&values, width, &mut rounded);
+        multiply(workers, &mut operand, &mut [one]).unwrap();
+        Tensor::from_vec(out, (n_rows, n_out), &Device::Cpu).unwrap()
+    }
+
     #[test]
     fn every_quantised_type_multiplies_like_what_it_stands_for() {
         let folder = tempfile::tempdir().unwrap();
@@ -287,33 +275,30 @@ mod tests {
 
             let checkpoint = Checkpoint::open(&path).unwrap();
             let mut on = |_| true;
-            let mut loader = Loader::new(&checkpoint, &Device::Cpu, Compute::F32, &mut on);
-            loader.panel_width = 256;
-            let linear = loader.linear("m", 24, 512).unwrap();
-            let columns = loader.column_panels("m", 24, 512).unwrap();
-            loader.panel_width = 10;
-            let rows = loader.row_panels("m", 24, 512).unwrap();
             // Activations are rounded to 8 bits a block: about one part in 250 each.
             let allowed = if dtype.is_dense() { 1e-5 } else { 0.02 };
-            for n_rows in [1, 5] {
-                let x = Tensor::randn(0f32, 1.0, (n_rows, 512), &Device::Cpu).unwrap();
-                let product = |x: &Tensor, w: &Tensor| x.matmul(&w.t().unwrap()).unwrap();
-                let whole = product(&x, &plain);
-                assert!(
-                    error(&linear.forward(&x).unwrap(), &whole) < allowed,
-                    "{dtype}"
-                );
-                // Whole panels, and one that is used in part.
-                for n in [10, 20, 13, 24] {
-                    let ours = rows.forward_rows(&x, n).unwrap();
-                    let theirs = whole.narrow(1, 0, n).unwrap();
-                    assert!(error(&ours, &theirs) < allowed, "{dtype}: {n} rows");
-                }
-                for n in [256, 512, 300, 70] {
-                    let x = x.narrow(1, 0, n).unwrap();
-                    let ours = columns.forward_columns(&x).unwrap();
-                    let theirs = product(&x, &plain.narrow(1, 0, n).unwrap());
-                    assert!(error(&ours, &theirs) < allowed, "{dtype}: {n} columns");
+            for cpu in Cpu::all() {
+                let workers = Arc::new(Workers {
+                    cpu,
+                    pool: Pool::new(2),
+                });
+                let device = Device::Cpu;
+                let loader = Loader::new(&checkpoint, &device, Compute::F32, &workers, &mut on);
+                let linear = loader.linear("m", 24, 512).unwrap();
+                for n_rows in [1, 5] {
+                    let x = Tensor::randn(0f32, 1.0, (n_rows, 512), &device).unwrap();
+                    let whole = linear.forward(&x).unwrap();
+                    let theirs = product(&x, &plain);
+                    assert!(error(&whole, &theirs) < allowed, "{dtype}");
+                    // The cuts of a submodel: first rows, and first columns, whole blocks or not.
+                    for (n_out, n_in) in [(10, 512), (24, 256), (24, 300), (13, 70)] {
+                        let x = x.narrow(1, 0, n_in).unwrap();
+                        let ours = cut(&workers, &linear, &x, n_out);
+                        let theirs = product(&x, &plain.narrow(1, 0, n_in).unwrap());
+                        let theirs = theirs.narrow(1, 0, n_out).unwrap();
+                        let off = error(&ours, &theirs);
+                        assert!(off < allowed, "{dtype} {n_out} {n_in}: {off}");
+                    }
                 }
             }
             let mut row = vec![0.0; 512];

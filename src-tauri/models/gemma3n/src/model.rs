@@ -3,19 +3,21 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Device, Tensor};
+use kernels::{Cpu, Pool, physical_cores};
 use weights::Checkpoint;
 
 use crate::audio::AudioTower;
-use crate::cache::KvCache;
+use crate::cache::{KvCache, KvType};
 use crate::config::Config;
 use crate::conv::Map;
 use crate::embedder::{Embedder, EmbedderShape, to_host};
 use crate::error::{Error, Result};
 use crate::loader::{Compute, Loader, OnProgress, read_row};
 use crate::submodel::Submodel;
-use crate::text::{SequenceRows, TextModel};
+use crate::text::{SequenceRows, TextModel, Trace};
 use crate::tokens::{MediaKind, Prompt, SoftTokens, Step, Tokens};
 use crate::vision::VisionTower;
+use crate::workers::Workers;
 use crate::{MelFeatures, Pixels};
 
 /// How to open a model.
@@ -24,6 +26,13 @@ pub struct Options {
     pub device: Device,
     /// `None`: bf16 for a bf16 file, f32 otherwise.
     pub compute: Option<Compute>,
+    /// The number type of keys and values. `None`: f32 for an f32 file, where they would be the only rounded numbers,
+    /// and f16 otherwise.
+    pub kv_type: Option<KvType>,
+    /// The instruction set of the products.
+    pub cpu: Cpu,
+    /// Threads that share out a product. `None`: as many as there are cores.
+    pub n_threads: Option<usize>,
 }
 
 impl Default for Options {
@@ -31,6 +40,9 @@ impl Default for Options {
         Self {
             device: Device::Cpu,
             compute: None,
+            kv_type: None,
+            cpu: Cpu::best(),
+            n_threads: None,
         }
     }
 }
@@ -42,6 +54,7 @@ pub struct Model {
     config: Config,
     compute: Compute,
     device: Device,
+    workers: Arc<Workers>,
     text: TextModel,
     whole: Arc<Submodel>,
     embed_vision: Option<Embedder>,
@@ -66,9 +79,15 @@ impl Model {
             .compute
             .unwrap_or_else(|| natural_compute(&checkpoint));
         let device = options.device.clone();
-        // The table is read a row here and a row there; reading ahead would fill memory with its neighbours.
-        checkpoint.advise_random(PER_LAYER_TABLE);
-        let loader = Loader::new(&checkpoint, &device, compute, on);
+        let n_threads = options.n_threads.unwrap_or_else(physical_cores);
+        let workers = Arc::new(Workers {
+            cpu: options.cpu,
+            pool: Pool::new(n_threads),
+        });
+        let kv_type = options
+            .kv_type
+            .unwrap_or_else(|| KvType::natural(&checkpoint));
+        let loader = Loader::new(&checkpoint, &device, compute, &workers, on);
         let text = &config.text;
         check_tables(&checkpoint, &config)?;
         let embed_vision = match &config.vision {
@@ -99,7 +118,7 @@ impl Model {
             )?),
             None => None,
         };
-        let text = TextModel::load(&loader, text)?;
+        let text = TextModel::load(&loader, text, kv_type)?;
         Ok(Self {
             whole: Arc::new(Submodel::whole(&config.text)),
             checkpoint,
@@ -107,6 +126,7 @@ impl Model {
             compute,
             device,
             text,
+            workers,
             embed_vision,
             embed_audio,
             vision: Mutex::new(None),
@@ -138,6 +158,21 @@ impl Model {
 
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// The name of the instruction set and the number of threads.
+    pub fn runs_on(&self) -> (&'static str, usize) {
+        (self.workers.cpu.name(), self.workers.pool.n_threads())
+    }
+
+    fn loader<'a>(&'a self, on: &'a mut OnProgress<'a>) -> Loader<'a> {
+        Loader::new(
+            &self.checkpoint,
+            &self.device,
+            self.compute,
+            &self.workers,
+            on,
+        )
     }
 
     /// The model without any slicing.
@@ -197,7 +232,7 @@ impl Model {
     /// Returns logits `[wanted positions, vocabulary]`, sequence after sequence, or `None` if none
     /// were wanted. After an error the caches of the step are not to be used again.
     pub fn step(&self, steps: &mut [Step]) -> Result<Option<Tensor>> {
-        self.step_traced(steps, &mut |_, _| {})
+        self.run(steps, None)
     }
 
     /// [`Model::step`], with a look at the streams `[rows, streams, hidden]` after every layer.
@@ -206,6 +241,10 @@ impl Model {
         steps: &mut [Step],
         trace: &mut dyn FnMut(usize, &Tensor),
     ) -> Result<Option<Tensor>> {
+        self.run(steps, Some(trace))
+    }
+
+    fn run(&self, steps: &mut [Step], trace: Option<&mut Trace>) -> Result<Option<Tensor>> {
         let Some(submodel) = steps.first().map(|s| Arc::clone(s.cache.submodel())) else {
             return Ok(None);
         };
@@ -229,14 +268,9 @@ impl Model {
             self.embed(&step.tokens, &mut embeddings)?;
             self.look_up(step.tokens.ids, &mut lookups)?;
         }
-        let text = &self.config.text;
-        let rows = embeddings.len() / text.hidden_size;
-        if rows == 0 {
+        if embeddings.is_empty() {
             return Ok(None);
         }
-        let width = text.num_hidden_layers * text.hidden_size_per_layer_input;
-        let embeddings = Tensor::from_vec(embeddings, (rows, text.hidden_size), &self.device)?;
-        let lookups = Tensor::from_vec(lookups, (rows, width), &self.device)?;
         let mut sequences: Vec<SequenceRows> = steps
             .iter_mut()
             .filter(|step| !step.tokens.ids.is_empty())
@@ -288,18 +322,23 @@ impl Model {
     pub fn look_up(&self, ids: &[u32], out: &mut Vec<f32>) -> Result<()> {
         let text = &self.config.text;
         let width = text.num_hidden_layers * text.hidden_size_per_layer_input;
-        let table = self
+        let dtype = self
             .checkpoint
             .tensor(PER_LAYER_TABLE)
-            .expect("opening looked for it");
+            .expect("opening looked for it")
+            .dtype;
+        let mut bytes = Vec::new();
         let scale = (text.hidden_size_per_layer_input as f32).sqrt();
         let first = out.len();
         out.resize(first + ids.len() * width, 0.0);
         for (&id, row) in ids.iter().zip(out[first..].chunks_exact_mut(width)) {
             let in_table = (id as usize) < text.vocab_size_per_layer_input;
             let index = if in_table { id as usize } else { 0 };
-            let bytes = table.row(index).expect("check_tables compared the rows");
-            read_row(table.dtype, bytes, row)?;
+            let is_there = self
+                .checkpoint
+                .read_row(PER_LAYER_TABLE, index, &mut bytes)?;
+            assert!(is_there, "check_tables compared the rows");
+            read_row(dtype, &bytes, row)?;
             row.iter_mut().for_each(|x| *x *= scale);
         }
         Ok(())
@@ -319,10 +358,7 @@ impl Model {
             return Err(Error::no_vision());
         };
         let tower = load_once(&self.vision, || {
-            VisionTower::load(
-                &Loader::new(&self.checkpoint, &self.device, self.compute, &mut |_| true),
-                config,
-            )
+            VisionTower::load(&self.loader(&mut |_| true), config)
         })?;
         let picture = Map {
             height: pixels.height,
@@ -379,10 +415,7 @@ impl Model {
             return Err(Error::no_audio());
         };
         let tower = load_once(&self.audio, || {
-            AudioTower::load(
-                &Loader::new(&self.checkpoint, &self.device, self.compute, &mut |_| true),
-                config,
-            )
+            AudioTower::load(&self.loader(&mut |_| true), config)
         })?;
         let shape = (features.frames, features.bins);
         let mel = Tensor::from_slice(&features.data, shape, &self.device)?;
@@ -397,9 +430,13 @@ impl Model {
         }
     }
 
-    /// Gives the memory of the towers back; the next picture or clip loads them again.
-    pub fn unload_towers(&self) {
+    /// Gives the memory of a tower back; the next picture loads it again.
+    pub fn unload_vision(&self) {
         *self.vision.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The same for sound.
+    pub fn unload_audio(&self) {
         *self.audio.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -430,6 +467,17 @@ fn check_tables(checkpoint: &Checkpoint, config: &Config) -> Result<()> {
     };
     checkpoint.require(PER_LAYER_TABLE, &[rows, width])?;
     Ok(())
+}
+
+impl KvType {
+    /// What suits a model: as exact as its weights.
+    pub fn natural(checkpoint: &Checkpoint) -> Self {
+        let table = checkpoint.tensor(TOKEN_TABLE);
+        match table.map(|view| view.dtype) {
+            Some(weights::DType::F32) => Self::F32,
+            _ => Self::F16,
+        }
+    }
 }
 
 fn natural_compute(checkpoint: &Checkpoint) -> Compute {

@@ -1,6 +1,7 @@
 //! RMSNorm, the only normalisation Gemma 3n has outside the audio front end.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
+use kernels::{Cpu, rows};
 
 use crate::error::Result;
 use crate::loader::Loader;
@@ -9,13 +10,17 @@ use crate::loader::Loader;
 #[derive(Debug, Clone)]
 pub struct RmsNorm {
     weight: Tensor,
+    /// The same numbers, for rows that are no tensors.
+    values: Vec<f32>,
     eps: f32,
 }
 
 impl RmsNorm {
     pub fn load(loader: &Loader, name: &str, width: usize, eps: f64) -> Result<Self> {
+        let weight = loader.tensor(name, &[width])?;
         Ok(Self {
-            weight: loader.tensor(name, &[width])?,
+            values: weight.to_device(&Device::Cpu)?.to_vec1()?,
+            weight,
             eps: eps as f32,
         })
     }
@@ -23,7 +28,8 @@ impl RmsNorm {
     /// A norm without a weight in the file.
     pub fn plain(width: usize, eps: f64, device: &Device) -> Result<Self> {
         Ok(Self {
-            weight: Tensor::ones(width, candle_core::DType::F32, device)?,
+            weight: Tensor::ones(width, DType::F32, device)?,
+            values: vec![1.0; width],
             eps: eps as f32,
         })
     }
@@ -34,5 +40,20 @@ impl RmsNorm {
             &self.weight,
             self.eps,
         )?)
+    }
+
+    /// Writes a normed row.
+    pub fn write(&self, cpu: &Cpu, x: &[f32], out: &mut [f32]) {
+        rows::rms_norm(cpu, x, &self.values, self.eps, out);
+    }
+
+    /// Adds a normed row.
+    pub fn add(&self, cpu: &Cpu, x: &[f32], out: &mut [f32]) {
+        rows::add_rms_norm(cpu, x, &self.values, self.eps, out);
+    }
+
+    /// Norms a row in place.
+    pub fn apply(&self, cpu: &Cpu, x: &mut [f32]) {
+        rows::rms_norm_in_place(cpu, x, &self.values, self.eps);
     }
 }

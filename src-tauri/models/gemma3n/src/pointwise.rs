@@ -49,45 +49,12 @@ impl CustomOp1 for Gelu {
             .for_each(|(out, x)| {
                 pulp::Arch::new().dispatch(|| {
                     for (out, &x) in out.iter_mut().zip(x) {
-                        *out = gelu_of(x);
+                        *out = kernels::math::gelu(x);
                     }
                 });
             });
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
-}
-
-/// `x/2 * (1 + tanh(u))` written as `x / (1 + exp(-2u))`.
-#[inline(always)]
-fn gelu_of(x: f32) -> f32 {
-    const SQRT_2_OVER_PI: f32 = 0.797_884_6;
-    let u = SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x);
-    x / (1.0 + exp(-2.0 * u))
-}
-
-/// The exponential within three units in the last place, in operations that vector registers have.
-///
-/// Splits off a power of two and takes the rest, at most half of ln 2, from its Taylor series. What would
-/// leave the range of f32 is held just inside it.
-#[inline(always)]
-fn exp(x: f32) -> f32 {
-    // ln 2 in two parts, the first with few enough bits to be multiplied exactly (Cody and Waite).
-    const LN_2_HIGH: f32 = 0.693_359_4;
-    const LN_2_LOW: f32 = -2.121_944_4e-4;
-    // Adding and taking away 1.5 * 2^23 rounds to a whole number.
-    const ROUND: f32 = 12_582_912.0;
-    let x = x.clamp(-87.0, 88.0);
-    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
-    let r = x - n * LN_2_HIGH - n * LN_2_LOW;
-    let series = 1.0 / 5040.0;
-    let series = series * r + 1.0 / 720.0;
-    let series = series * r + 1.0 / 120.0;
-    let series = series * r + 1.0 / 24.0;
-    let series = series * r + 1.0 / 6.0;
-    let series = series * r + 0.5;
-    let series = series * r + 1.0;
-    let series = series * r + 1.0;
-    series * f32::from_bits(((n as i32 + 127) << 23) as u32)
 }
 
 struct Widen;
@@ -155,15 +122,6 @@ mod tests {
         }
         let nan = Tensor::new(&[f32::NAN], &Device::Cpu).unwrap();
         assert!(gelu(&nan).unwrap().to_vec1::<f32>().unwrap()[0].is_nan());
-    }
-
-    #[test]
-    fn exp_is_the_libraries() {
-        let off = (-8600..8700)
-            .map(|i| i as f32 * 0.01)
-            .map(|x| (f64::from(exp(x)) / f64::from(x).exp() - 1.0).abs())
-            .fold(0.0, f64::max);
-        assert!(off < 3.0 * f64::from(f32::EPSILON), "{off:e}");
     }
 
     #[test]

@@ -14,22 +14,26 @@ mod layer;
 mod mlp;
 mod per_layer;
 mod rope;
+mod scratch;
 
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use kernels::{Rows, rows};
 
-use crate::cache::KvCache;
+use crate::cache::{KvCache, KvType};
 use crate::config::{LayerType, TextConfig};
 use crate::error::Result;
-use crate::linear::Linear;
+use crate::linear::{Linear, Product, multiply};
 use crate::loader::Loader;
 use crate::norm::RmsNorm;
 use crate::submodel::Submodel;
+use crate::workers::{Operand, Workers};
 use altup::StreamProjections;
-use layer::Layer;
+use layer::{Layer, Place, State};
 use per_layer::PerLayerInputs;
 use rope::Rotations;
+use scratch::Scratch;
 
 pub(crate) const PREFIX: &str = "model.language_model";
 
@@ -48,13 +52,8 @@ pub(crate) struct SequenceRows<'a> {
     pub wanted: Wanted,
 }
 
-/// Which rows of a pass go on through the borrowing layers.
-enum Kept {
-    All,
-    /// These, by their index.
-    Rows(Tensor),
-    Nothing,
-}
+/// Is shown the streams after every layer.
+pub(crate) type Trace<'a> = dyn FnMut(usize, &Tensor) + 'a;
 
 #[derive(Debug)]
 pub(crate) struct TextModel {
@@ -65,12 +64,14 @@ pub(crate) struct TextModel {
     layers: Vec<Layer>,
     norm: RmsNorm,
     lm_head: Linear,
-    device: Device,
+    kv_type: KvType,
+    workers: Arc<Workers>,
 }
 
 /// What every layer of one pass shares.
 pub(super) struct Pass<'a, 'b> {
-    pub config: &'a TextConfig,
+    config: &'a TextConfig,
+    pub workers: &'a Workers,
     pub sequences: &'a mut [SequenceRows<'b>],
     /// Positions of the rows that are still here, sequence by sequence.
     pub positions: Vec<Vec<usize>>,
@@ -86,18 +87,22 @@ impl Pass<'_, '_> {
         }
     }
 
-    fn set_positions(&mut self, positions: Vec<Vec<usize>>, device: &Device) -> Result<()> {
+    fn set_positions(&mut self, positions: Vec<Vec<usize>>) {
         let all = positions.concat();
-        let rotations = |base| Rotations::new(&all, self.config.head_dim, base, device);
-        self.sliding = rotations(self.config.rope_base(LayerType::Sliding))?;
-        self.full = rotations(self.config.rope_base(LayerType::Full))?;
+        let rotations = |layer_type| {
+            Rotations::new(
+                &all,
+                self.config.head_dim,
+                self.config.rope_base(layer_type),
+            )
+        };
+        (self.sliding, self.full) = (rotations(LayerType::Sliding), rotations(LayerType::Full));
         self.positions = positions;
-        Ok(())
     }
 }
 
 impl TextModel {
-    pub fn load(loader: &Loader, config: &TextConfig) -> Result<Self> {
+    pub fn load(loader: &Loader, config: &TextConfig, kv_type: KvType) -> Result<Self> {
         let hidden = config.hidden_size;
         let head = ["lm_head.weight", "model.lm_head.weight"]
             .into_iter()
@@ -133,7 +138,8 @@ impl TextModel {
                 config.rms_norm_eps,
             )?,
             lm_head: loader.linear(&head, vocab_size, hidden)?,
-            device: loader.device().clone(),
+            kv_type,
+            workers: Arc::clone(loader.workers()),
         })
     }
 
@@ -144,91 +150,149 @@ impl TextModel {
     pub fn forward(
         &self,
         submodel: &Submodel,
-        embeddings: &Tensor,
-        lookups: Tensor,
+        embeddings: &[f32],
+        lookups: Vec<f32>,
         sequences: &mut [SequenceRows],
-        trace: &mut dyn FnMut(usize, &Tensor),
+        mut trace: Option<&mut Trace>,
     ) -> Result<Option<Tensor>> {
-        let config = &self.config;
+        let (config, workers) = (&self.config, &*self.workers);
         let positions = sequences
             .iter()
             .map(|s| (s.cache.len()..s.cache.len() + s.n_tokens).collect())
             .collect();
         let mut pass = Pass {
             config,
+            workers,
             sequences,
             positions: Vec::new(),
-            sliding: Rotations::none(&self.device)?,
-            full: Rotations::none(&self.device)?,
+            sliding: Rotations::default(),
+            full: Rotations::default(),
         };
-        pass.set_positions(positions, &self.device)?;
+        pass.set_positions(positions);
 
-        let mut per_layer = self.per_layer_inputs.forward(embeddings, lookups)?;
-        let mut streams = self.input_streams.spread(embeddings)?;
+        let mut scratch = Scratch::default();
+        let mut per_layer = lookups;
+        self.per_layer_inputs.complete(
+            workers,
+            embeddings,
+            &mut per_layer,
+            &mut scratch.rounded,
+        )?;
+        let streams = self
+            .input_streams
+            .spread(workers, embeddings, &mut scratch.rounded)?;
+        let mut state = State {
+            n_rows: embeddings.len() / config.hidden_size,
+            predictions: vec![0.0; streams.len()],
+            streams,
+            per_layer,
+        };
         let sources = submodel.kv_sources(config);
         let mut narrowed = false;
-        for (n, (&index, &width)) in submodel.layers().iter().zip(submodel.widths()).enumerate() {
-            if n == submodel.n_kv_owners() {
+        for (kept, (&index, &ffn_width)) in
+            submodel.layers().iter().zip(submodel.widths()).enumerate()
+        {
+            if kept == submodel.n_kv_owners() {
                 narrowed = true;
-                match self.keep_wanted(&mut pass)? {
-                    Kept::All => {}
-                    Kept::Nothing => break,
-                    Kept::Rows(rows) => {
-                        streams = streams.index_select(&rows, 0)?;
-                        per_layer = per_layer.index_select(&rows, 0)?;
-                    }
+                keep_wanted(&mut pass, &mut state);
+                if state.n_rows == 0 {
+                    break;
                 }
             }
-            let row = per_layer.narrow(1, index, 1)?.squeeze(1)?;
-            streams =
-                self.layers[index].forward(&streams, &row, width, n, sources[n], &mut pass)?;
-            trace(index, &streams);
+            let place = Place {
+                index,
+                kept,
+                kv_source: sources[kept],
+                ffn_width,
+            };
+            self.layers[index].forward(&mut state, place, &mut pass, &mut scratch)?;
+            if let Some(trace) = &mut trace {
+                let shape = (state.n_rows, config.altup_num_inputs, config.hidden_size);
+                trace(
+                    index,
+                    &Tensor::from_slice(&state.streams, shape, &Device::Cpu)?,
+                );
+            }
         }
-        if !narrowed && let Kept::Rows(rows) = self.keep_wanted(&mut pass)? {
-            streams = streams.index_select(&rows, 0)?;
+        if !narrowed {
+            keep_wanted(&mut pass, &mut state);
         }
         for sequence in pass.sequences.iter_mut() {
             sequence.cache.advance(sequence.n_tokens);
         }
-        if pass.positions.iter().all(Vec::is_empty) {
+        if state.n_rows == 0 {
             return Ok(None);
         }
-        let hidden = self.norm.forward(&self.output_streams.merge(&streams)?)?;
-        let logits = self.lm_head.forward(&hidden)?;
-        Ok(Some(match config.final_logit_softcapping {
-            Some(cap) => ((logits / cap)?.tanh()? * cap)?,
-            None => logits,
-        }))
+        Ok(Some(self.logits(&state, &mut scratch)?))
     }
 
-    /// Drops the rows that nobody wants.
-    fn keep_wanted(&self, pass: &mut Pass) -> Result<Kept> {
-        let mut rows = Vec::new();
-        let mut start = 0;
-        let mut positions = Vec::new();
-        for (sequence, all) in pass.sequences.iter().zip(&pass.positions) {
-            let kept = match sequence.wanted {
-                Wanted::All => 0,
-                Wanted::Last => all.len().saturating_sub(1),
-                Wanted::None => all.len(),
-            };
-            rows.extend((start + kept..start + all.len()).map(|row| row as u32));
-            positions.push(all[kept..].to_vec());
-            start += all.len();
+    /// `[rows, vocabulary]`
+    fn logits(&self, state: &State, scratch: &mut Scratch) -> Result<Tensor> {
+        let (workers, vocab_size) = (&*self.workers, self.lm_head.n_out());
+        let rounded = &mut scratch.rounded;
+        let hidden = self
+            .output_streams
+            .merge(workers, &state.streams, &self.norm, rounded)?;
+        let mut logits = vec![0.0; state.n_rows * vocab_size];
+        let product = Product {
+            linear: &self.lm_head,
+            rows: Rows::First(vocab_size),
+            out: &mut logits,
+        };
+        let mut operand = Operand::new(&hidden, self.config.hidden_size, rounded);
+        multiply(workers, &mut operand, &mut [product])?;
+        if let Some(cap) = self.config.final_logit_softcapping {
+            /// Logits that are capped at once.
+            const PIECE: usize = 1 << 14;
+            let Workers { cpu, pool } = workers;
+            let (pieces, rest) = logits.as_chunks_mut::<PIECE>();
+            let n_pieces = pieces.len();
+            pool.for_rows(n_pieces, [pieces.as_flattened_mut()], |_, [piece]| {
+                rows::soft_cap(cpu, piece, cap as f32);
+            })?;
+            rows::soft_cap(cpu, rest, cap as f32);
         }
-        let n_rows = rows.len();
-        if n_rows == start {
-            return Ok(Kept::All);
-        }
-        if n_rows == 0 {
-            pass.positions = positions;
-            return Ok(Kept::Nothing);
-        }
-        pass.set_positions(positions, &self.device)?;
-        Ok(Kept::Rows(Tensor::from_vec(rows, n_rows, &self.device)?))
+        Ok(Tensor::from_vec(
+            logits,
+            (state.n_rows, vocab_size),
+            &Device::Cpu,
+        )?)
     }
 
     pub fn new_cache(&self, submodel: &Arc<Submodel>) -> KvCache {
-        KvCache::new(&self.config, Arc::clone(submodel))
+        KvCache::new(&self.config, Arc::clone(submodel), self.kv_type)
     }
+}
+
+/// Drops the rows that nobody wants.
+fn keep_wanted(pass: &mut Pass, state: &mut State) {
+    let mut kept = Vec::new();
+    let mut start = 0;
+    let mut positions = Vec::new();
+    for (sequence, all) in pass.sequences.iter().zip(&pass.positions) {
+        let dropped = match sequence.wanted {
+            Wanted::All => 0,
+            Wanted::Last => all.len().saturating_sub(1),
+            Wanted::None => all.len(),
+        };
+        kept.extend(start + dropped..start + all.len());
+        positions.push(all[dropped..].to_vec());
+        start += all.len();
+    }
+    if kept.len() == state.n_rows {
+        return;
+    }
+    for buffer in [
+        &mut state.streams,
+        &mut state.predictions,
+        &mut state.per_layer,
+    ] {
+        let width = buffer.len() / state.n_rows;
+        for (to, &from) in kept.iter().enumerate() {
+            buffer.copy_within(from * width..(from + 1) * width, to * width);
+        }
+        buffer.truncate(kept.len() * width);
+    }
+    state.n_rows = kept.len();
+    pass.set_positions(positions);
 }

@@ -42,8 +42,13 @@ fn opens_the_tiny_model() {
             .map(|n| model.tensor(n).unwrap().bytes.len() as u64)
             .sum::<u64>()
     );
-    model.advise_random("model.language_model.embed_tokens_per_layer.weight");
-    model.advise_random("no such tensor");
+    let name = "model.language_model.embed_tokens_per_layer.weight";
+    let table = model.tensor(name).unwrap();
+    let mut row = Vec::new();
+    assert!(model.read_row(name, 7, &mut row).unwrap());
+    assert_eq!(table.row(7), Some(row.as_slice()));
+    assert!(!model.read_row(name, table.shape[0], &mut row).unwrap());
+    assert!(!model.read_row("no such tensor", 0, &mut row).unwrap());
 }
 
 #[test]

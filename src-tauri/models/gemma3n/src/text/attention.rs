@@ -1,18 +1,18 @@
 //! Grouped-query attention over a conversation's cache, its own or a borrowed one.
 
-use candle_core::{Device, Tensor};
+use std::ops::Range;
+
+use kernels::{Attention as Read, Rows, attend};
 
 use super::rope::Rotations;
+use super::scratch::{Scratch, room};
 use super::{PREFIX, Pass};
-use crate::cache::LayerKv;
 use crate::config::{LayerType, TextConfig};
 use crate::error::Result;
-use crate::linear::Linear;
+use crate::linear::{Linear, Product, multiply};
 use crate::loader::Loader;
 use crate::norm::RmsNorm;
-
-/// Queries that are scored at once: bounds the score matrix to `heads * 128 * context` values.
-const QUERY_BLOCK: usize = 128;
+use crate::workers::{Operand, Workers};
 
 #[derive(Debug)]
 pub(super) struct Attention {
@@ -25,6 +25,7 @@ pub(super) struct Attention {
     n_heads: usize,
     n_kv_heads: usize,
     head_dim: usize,
+    hidden_size: usize,
 }
 
 #[derive(Debug)]
@@ -64,105 +65,99 @@ impl Attention {
             n_heads: config.num_attention_heads,
             n_kv_heads: config.num_key_value_heads,
             head_dim,
+            hidden_size: hidden,
         })
     }
 
+    /// The products of the layer's input: queries, and keys and values where they are not borrowed.
+    pub fn projections<'a>(
+        &'a self,
+        n_rows: usize,
+        queries: &'a mut Vec<f32>,
+        keys: &'a mut Vec<f32>,
+        values: &'a mut Vec<f32>,
+    ) -> Vec<Product<'a>> {
+        let product = |linear: &'a Linear, out: &'a mut Vec<f32>| Product {
+            linear,
+            rows: Rows::First(linear.n_out()),
+            out: room(out, n_rows * linear.n_out()),
+        };
+        let mut products = vec![product(&self.q_proj, queries)];
+        if let Some(own) = &self.own_kv {
+            products.push(product(&own.k_proj, keys));
+            products.push(product(&own.v_proj, values));
+        }
+        products
+    }
+
+    /// Goes on from the [`Attention::projections`] in `scratch` to its `branch`, `[rows, hidden]`. `kept` is the layer's
+    /// place among the submodel's layers and `kv_source` that of the layer whose keys and values it reads.
     pub fn forward(
         &self,
-        x: &Tensor,
+        n_rows: usize,
         kept: usize,
         kv_source: usize,
         pass: &mut Pass,
-    ) -> Result<Tensor> {
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let workers = pass.workers;
         let rotations = pass.rotations(self.layer_type);
-        let q = self.heads(&self.q_proj, &self.q_norm, x, self.n_heads)?;
-        let q = rotations.apply(&q)?;
+        let Workers { cpu, pool } = workers;
+        let dim = self.head_dim;
+        let rotated = |row: usize, norm: &RmsNorm, heads: &mut [f32], rotations: &Rotations| {
+            for head in heads.chunks_exact_mut(dim) {
+                norm.apply(cpu, head);
+                rotations.apply(cpu, row, head);
+            }
+        };
+        pool.for_rows(n_rows, [&mut scratch.queries], |row, [q]| {
+            rotated(row, &self.q_norm, q, rotations);
+        })?;
         if let Some(own) = &self.own_kv {
-            let (k, v) = self.keys_values(own, x, rotations)?;
+            let buffers = [scratch.keys.as_mut_slice(), &mut scratch.values];
+            pool.for_rows(n_rows, buffers, |row, [k, v]| {
+                rotated(row, &own.k_norm, k, rotations);
+                v.chunks_exact_mut(dim)
+                    .for_each(|v| own.v_norm.apply(cpu, v));
+            })?;
+            let width = self.n_kv_heads * dim;
             let mut start = 0;
             for (sequence, positions) in pass.sequences.iter_mut().zip(&pass.positions) {
-                let rows = positions.len();
-                let part = |t: &Tensor| t.narrow(0, start, rows)?.transpose(0, 1);
-                sequence.cache.layer(kept).append(&part(&k)?, &part(&v)?)?;
-                start += rows;
+                let part = start * width..(start + positions.len()) * width;
+                let cache = sequence.cache.layer(kept);
+                cache.append(&scratch.keys[part.clone()], &scratch.values[part]);
+                start += positions.len();
             }
         }
+        let width = self.n_heads * dim;
+        let heads = room(&mut scratch.heads, n_rows * width);
         let mut start = 0;
-        let mut outputs = Vec::new();
         for (sequence, positions) in pass.sequences.iter_mut().zip(&pass.positions) {
+            let (Some(&first), Some(&last)) = (positions.first(), positions.last()) else {
+                continue;
+            };
             let cache = sequence.cache.layer(kv_source);
-            for block in positions.chunks(QUERY_BLOCK) {
-                let q = q.narrow(0, start, block.len())?;
-                outputs.push(self.attend(&q, block, cache)?);
-                start += block.len();
-            }
+            let visible: Vec<Range<usize>> =
+                positions.iter().map(|&pos| cache.visible(pos)).collect();
+            let part = start * width..(start + positions.len()) * width;
+            let read = Read {
+                n_heads: self.n_heads,
+                n_kv_heads: self.n_kv_heads,
+                head_dim: dim,
+                queries: &scratch.queries[part.clone()],
+                visible: &visible,
+                blocks: &cache.blocks(cache.visible(first).start..last + 1),
+            };
+            // The norms of queries and keys take the place of a scale.
+            attend(cpu, pool, &read, &mut heads[part])?;
+            start += positions.len();
         }
-        self.o_proj.forward(&Tensor::cat(&outputs, 0)?)
-    }
-
-    /// Normed and rotated keys and normed values of the rows, `[rows, n_kv_heads, head_dim]`.
-    fn keys_values(
-        &self,
-        own: &KeysValues,
-        x: &Tensor,
-        rotations: &Rotations,
-    ) -> Result<(Tensor, Tensor)> {
-        let k = self.heads(&own.k_proj, &own.k_norm, x, self.n_kv_heads)?;
-        let v = self.heads(&own.v_proj, &own.v_norm, x, self.n_kv_heads)?;
-        Ok((rotations.apply(&k)?, v))
-    }
-
-    /// Projects `[rows, hidden]` to `[rows, heads, head_dim]` and norms every head.
-    fn heads(&self, proj: &Linear, norm: &RmsNorm, x: &Tensor, n_heads: usize) -> Result<Tensor> {
-        let projected = proj.forward(x)?;
-        norm.forward(&projected.reshape((x.dim(0)?, n_heads, self.head_dim))?)
-    }
-
-    /// `q` `[rows, n_heads, head_dim]` at ascending `positions` to `[rows, n_heads * head_dim]`.
-    fn attend(&self, q: &Tensor, positions: &[usize], cache: &LayerKv) -> Result<Tensor> {
-        let (rows, (first, last)) = (
-            positions.len(),
-            (positions[0], positions[positions.len() - 1]),
-        );
-        let keys = cache.first_visible(first)..last + 1;
-        let kv = cache.view(keys.start, keys.end)?;
-        let groups = self.n_heads / self.n_kv_heads;
-        // Query heads that share a KV head become extra rows of one product.
-        let q = q
-            .reshape((rows, self.n_kv_heads, groups, self.head_dim))?
-            .permute((1, 2, 0, 3))?
-            .reshape((self.n_kv_heads, groups * rows, self.head_dim))?;
-        // The norms of q and k take the place of a scale.
-        let mut scores = q.matmul(&kv.k.t()?)?;
-        if rows > 1 {
-            let mask = self.mask(positions, keys.start, keys.len(), cache, q.device())?;
-            scores = scores
-                .reshape((self.n_kv_heads, groups, rows, keys.len()))?
-                .broadcast_add(&mask)?
-                .reshape((self.n_kv_heads, groups * rows, keys.len()))?;
-        }
-        let weights = candle_nn::ops::softmax_last_dim(&scores.contiguous()?)?;
-        Ok(weights
-            .matmul(&kv.v)?
-            .reshape((self.n_kv_heads, groups, rows, self.head_dim))?
-            .permute((2, 0, 1, 3))?
-            .reshape((rows, self.n_heads * self.head_dim))?)
-    }
-
-    /// 0 where a query may look and minus infinity elsewhere, `[rows, keys]`.
-    fn mask(
-        &self,
-        positions: &[usize],
-        first_key: usize,
-        n_keys: usize,
-        cache: &LayerKv,
-        device: &Device,
-    ) -> Result<Tensor> {
-        let mut mask = vec![f32::NEG_INFINITY; positions.len() * n_keys];
-        for (row, &pos) in mask.chunks_exact_mut(n_keys).zip(positions) {
-            let visible = cache.first_visible(pos) - first_key..pos + 1 - first_key;
-            row[visible].fill(0.0);
-        }
-        Ok(Tensor::from_vec(mask, (positions.len(), n_keys), device)?)
+        let product = Product {
+            linear: &self.o_proj,
+            rows: Rows::First(self.hidden_size),
+            out: room(&mut scratch.branch, n_rows * self.hidden_size),
+        };
+        let mut operand = Operand::new(heads, width, &mut scratch.rounded);
+        multiply(workers, &mut operand, &mut [product])
     }
 }

@@ -1,16 +1,44 @@
 //! One decoder layer: AltUp around LAuReL, attention and FFN, then the per-layer input.
 
-use candle_core::Tensor;
+use std::f32::consts::FRAC_1_SQRT_2;
+
+use kernels::{Rows, rows};
 
 use super::altup::AltUp;
 use super::attention::Attention;
-use super::mlp::Mlp;
+use super::mlp::{FfnScratch, Mlp};
+use super::scratch::{Scratch, room};
 use super::{PREFIX, Pass};
 use crate::config::TextConfig;
 use crate::error::Result;
-use crate::linear::Linear;
+use crate::linear::{Linear, Product, multiply};
 use crate::loader::Loader;
 use crate::norm::RmsNorm;
+use crate::workers::{Operand, Workers};
+
+/// What the layers hand on to each other.
+pub(super) struct State {
+    /// `[rows, streams, hidden]`
+    pub streams: Vec<f32>,
+    /// The same of the layer at hand, in the making.
+    pub predictions: Vec<f32>,
+    /// Inputs of all layers, `[rows, layers, width]`.
+    pub per_layer: Vec<f32>,
+    pub n_rows: usize,
+}
+
+/// What a submodel makes of a layer.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// The layer's index in the whole model.
+    pub index: usize,
+    /// And among the submodel's layers.
+    pub kept: usize,
+    /// The same of the layer whose keys and values it reads.
+    pub kv_source: usize,
+    /// Columns of the FFN that are used, the first ones.
+    pub ffn_width: usize,
+}
 
 #[derive(Debug)]
 pub(super) struct Layer {
@@ -23,7 +51,7 @@ pub(super) struct Layer {
     mlp: Mlp,
     post_feedforward_layernorm: RmsNorm,
     per_layer_input: PerLayerInput,
-    n_streams: usize,
+    hidden_size: usize,
 }
 
 impl Layer {
@@ -47,43 +75,92 @@ impl Layer {
             mlp: Mlp::load(loader, config, layer, &format!("{prefix}.mlp"))?,
             post_feedforward_layernorm: norm("post_feedforward_layernorm")?,
             per_layer_input: PerLayerInput::load(loader, config, &prefix)?,
-            n_streams: config.altup_num_inputs,
+            hidden_size: config.hidden_size,
         })
     }
 
-    /// `streams` `[rows, streams, hidden]` and the layer's own input `[rows, 256]`, with the first
-    /// `ffn_width` columns of the FFN. `kept` is the layer's place among the submodel's layers and
-    /// `kv_source` that of the layer whose keys and values it reads.
     pub fn forward(
         &self,
-        streams: &Tensor,
-        per_layer_input: &Tensor,
-        ffn_width: usize,
-        kept: usize,
-        kv_source: usize,
+        state: &mut State,
+        place: Place,
         pass: &mut Pass,
-    ) -> Result<Tensor> {
-        let predictions = self.altup.predict(streams)?;
-        let active = self.altup.active(&predictions)?;
-        let x = self.input_layernorm.forward(&active)?;
-        let laurel = self.laurel.forward(&x)?;
-        let attention = self.self_attn.forward(&x, kept, kv_source, pass)?;
-        let attention = self.post_attention_layernorm.forward(&attention)?;
-        let residual = ((active + attention)? + laurel)?;
-        let residual = (residual * std::f64::consts::FRAC_1_SQRT_2)?;
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let (workers, n_rows, hidden) = (pass.workers, state.n_rows, self.hidden_size);
+        let Workers { cpu, pool } = workers;
+        let streams_width = state.streams.len() / n_rows;
+        let x = room(&mut scratch.x, n_rows * hidden);
+        pool.for_rows(
+            n_rows,
+            [&mut state.predictions, x],
+            |row, [predictions, x]| {
+                let streams = &state.streams[row * streams_width..][..streams_width];
+                self.altup.predict(cpu, streams, predictions);
+                self.input_layernorm
+                    .write(cpu, self.altup.active(predictions), x);
+            },
+        )?;
 
-        let x = self.pre_feedforward_layernorm.forward(&residual)?;
-        let ffn = self.mlp.forward(&x, ffn_width)?;
-        let activated = (residual + self.post_feedforward_layernorm.forward(&ffn)?)?;
-        let corrected = self.altup.correct(&predictions, &activated)?;
+        let Scratch {
+            queries,
+            keys,
+            values,
+            low_rank,
+            laurel,
+            ..
+        } = scratch;
+        let mut products = self.self_attn.projections(n_rows, queries, keys, values);
+        products.push(self.laurel.down(n_rows, low_rank));
+        let mut operand = Operand::new(&scratch.x, hidden, &mut scratch.rounded);
+        multiply(workers, &mut operand, &mut products)?;
+        drop(products);
+        let mut operand = Operand::new(low_rank, self.laurel.rank(), &mut scratch.rounded);
+        multiply(workers, &mut operand, &mut [self.laurel.up(n_rows, laurel)])?;
+        self.self_attn
+            .forward(n_rows, place.kept, place.kv_source, pass, scratch)?;
 
-        let active = self.altup.active(&corrected)?;
-        let extra = self.per_layer_input.forward(&active, per_layer_input)?;
-        // The first stream never gets it, whichever stream is the active one.
-        let first = corrected.narrow(1, 0, 1)?;
-        let others = corrected.narrow(1, 1, self.n_streams - 1)?;
-        let others = others.broadcast_add(&extra.unsqueeze(1)?)?;
-        Ok(Tensor::cat(&[first, others], 1)?)
+        let residual = room(&mut scratch.residual, n_rows * hidden);
+        let buffers = [residual, scratch.x.as_mut_slice()];
+        pool.for_rows(n_rows, buffers, |row, [residual, x]| {
+            let of_row = row * hidden..(row + 1) * hidden;
+            let predictions = &state.predictions[row * streams_width..][..streams_width];
+            residual.copy_from_slice(self.altup.active(predictions));
+            let attention = &scratch.branch[of_row.clone()];
+            self.post_attention_layernorm.add(cpu, attention, residual);
+            rows::add_scaled(cpu, 1.0, x, residual);
+            self.laurel
+                .post_laurel_norm
+                .add(cpu, &scratch.laurel[of_row], residual);
+            rows::scale(cpu, FRAC_1_SQRT_2, residual);
+            self.pre_feedforward_layernorm.write(cpu, residual, x);
+        })?;
+
+        let memory = FfnScratch {
+            rounded: &mut scratch.rounded,
+            gate: &mut scratch.gate,
+            up: &mut scratch.up,
+        };
+        let (x, width) = (&scratch.x, place.ffn_width);
+        self.mlp
+            .forward(workers, x, width, memory, &mut scratch.branch)?;
+
+        let buffers = [state.predictions.as_mut_slice(), &mut scratch.x];
+        pool.for_rows(n_rows, buffers, |row, [predictions, x]| {
+            let of_row = row * hidden..(row + 1) * hidden;
+            x.copy_from_slice(&scratch.residual[of_row.clone()]);
+            self.post_feedforward_layernorm
+                .add(cpu, &scratch.branch[of_row], x);
+            self.altup.correct(cpu, predictions, x);
+            let active = self.altup.active(predictions);
+            match &self.per_layer_input.correct_output_scale {
+                Some(scale) => rows::multiply(cpu, active, scale, x),
+                None => x.copy_from_slice(active),
+            }
+        })?;
+        self.per_layer_input
+            .forward(state, place.index, workers, scratch)?;
+        std::mem::swap(&mut state.streams, &mut state.predictions);
+        Ok(())
     }
 }
 
@@ -110,19 +187,37 @@ impl Laurel {
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let low_rank = self.linear_right.forward(&self.linear_left.forward(x)?)?;
-        Ok((x + self.post_laurel_norm.forward(&low_rank)?)?)
+    fn rank(&self) -> usize {
+        self.linear_left.n_out()
+    }
+
+    /// From the normed input, `[rows, hidden] -> [rows, rank]`.
+    fn down<'a>(&'a self, n_rows: usize, out: &'a mut Vec<f32>) -> Product<'a> {
+        whole(&self.linear_left, n_rows, out)
+    }
+
+    /// `[rows, rank] -> [rows, hidden]`
+    fn up<'a>(&'a self, n_rows: usize, out: &'a mut Vec<f32>) -> Product<'a> {
+        whole(&self.linear_right, n_rows, out)
+    }
+}
+
+fn whole<'a>(linear: &'a Linear, n_rows: usize, out: &'a mut Vec<f32>) -> Product<'a> {
+    Product {
+        linear,
+        rows: Rows::First(linear.n_out()),
+        out: room(out, n_rows * linear.n_out()),
     }
 }
 
 /// Lets the token's own vector for this layer into the streams that the layer did not compute.
 #[derive(Debug)]
 struct PerLayerInput {
-    correct_output_scale: Option<Tensor>,
+    correct_output_scale: Option<Vec<f32>>,
     per_layer_input_gate: Linear,
     per_layer_projection: Linear,
     post_per_layer_input_norm: RmsNorm,
+    width: usize,
 }
 
 impl PerLayerInput {
@@ -130,7 +225,7 @@ impl PerLayerInput {
         let (hidden, width) = (config.hidden_size, config.hidden_size_per_layer_input);
         Ok(Self {
             correct_output_scale: if config.altup_correct_scale {
-                Some(loader.tensor(&format!("{prefix}.altup.correct_output_scale"), &[hidden])?)
+                Some(loader.values(&format!("{prefix}.altup.correct_output_scale"), &[hidden])?)
             } else {
                 None
             },
@@ -150,18 +245,41 @@ impl PerLayerInput {
                 hidden,
                 config.rms_norm_eps,
             )?,
+            width,
         })
     }
 
-    fn forward(&self, active: &Tensor, per_layer_input: &Tensor) -> Result<Tensor> {
-        let scaled = match &self.correct_output_scale {
-            Some(scale) => active.broadcast_mul(scale)?,
-            None => active.clone(),
-        };
-        let gate = self.per_layer_input_gate.forward(&scaled)?.gelu()?;
-        let projected = self
-            .per_layer_projection
-            .forward(&(gate * per_layer_input)?)?;
-        self.post_per_layer_input_norm.forward(&projected)
+    /// Adds to the predictions, which are corrected by now, what the gate lets through of the layer's own input. The
+    /// gate's input is the scaled active stream, in `x` of the scratch.
+    fn forward(
+        &self,
+        state: &mut State,
+        layer: usize,
+        workers: &Workers,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let (n_rows, width) = (state.n_rows, self.width);
+        let hidden = scratch.x.len() / n_rows;
+        let Workers { cpu, pool } = workers;
+        let gate = whole(&self.per_layer_input_gate, n_rows, &mut scratch.narrow);
+        let mut operand = Operand::new(&scratch.x, hidden, &mut scratch.rounded);
+        multiply(workers, &mut operand, &mut [gate])?;
+        let all_layers = state.per_layer.len() / n_rows;
+        pool.for_rows(n_rows, [&mut scratch.narrow], |row, [gate]| {
+            let input = &state.per_layer[row * all_layers + layer * width..][..width];
+            rows::gelu_times(cpu, gate, input);
+        })?;
+        let projection = whole(&self.per_layer_projection, n_rows, &mut scratch.branch);
+        let mut operand = Operand::new(&scratch.narrow, width, &mut scratch.rounded);
+        multiply(workers, &mut operand, &mut [projection])?;
+        let buffers = [state.predictions.as_mut_slice(), &mut scratch.branch];
+        pool.for_rows(n_rows, buffers, |_, [streams, extra]| {
+            self.post_per_layer_input_norm.apply(cpu, extra);
+            // The first stream never gets it, whichever stream is the active one.
+            for stream in streams.chunks_exact_mut(hidden).skip(1) {
+                rows::add_scaled(cpu, 1.0, extra, stream);
+            }
+        })?;
+        Ok(())
     }
 }

@@ -1,13 +1,16 @@
 //! Per-layer inputs: for every token and layer one small vector, half looked up and half computed.
 
-use candle_core::Tensor;
+use std::f32::consts::FRAC_1_SQRT_2;
+
+use kernels::{Activations, Rows, rows};
 
 use super::PREFIX;
 use crate::config::TextConfig;
 use crate::error::Result;
-use crate::linear::Linear;
+use crate::linear::{Linear, Product, multiply};
 use crate::loader::Loader;
 use crate::norm::RmsNorm;
+use crate::workers::{Operand, Workers};
 
 #[derive(Debug)]
 pub(super) struct PerLayerInputs {
@@ -39,14 +42,34 @@ impl PerLayerInputs {
         })
     }
 
-    /// Embeddings `[rows, hidden]` and scaled table rows `[rows, layers * width]` to `[rows, layers, width]`.
-    pub fn forward(&self, embeddings: &Tensor, lookups: Tensor) -> Result<Tensor> {
-        let shape = (embeddings.dim(0)?, self.n_layers, self.width);
-        let scale = (self.hidden_size as f64).powf(-0.5);
-        let projected = (self.per_layer_model_projection.forward(embeddings)? * scale)?;
-        let projected = self
-            .per_layer_projection_norm
-            .forward(&projected.reshape(shape)?)?;
-        Ok(((projected + lookups.reshape(shape)?)? * std::f64::consts::FRAC_1_SQRT_2)?)
+    /// Turns scaled table rows `[rows, layers, width]` into the inputs, with embeddings `[rows, hidden]`.
+    pub fn complete(
+        &self,
+        workers: &Workers,
+        embeddings: &[f32],
+        lookups: &mut [f32],
+        rounded: &mut Activations,
+    ) -> Result<()> {
+        let n_rows = embeddings.len() / self.hidden_size;
+        let mut projected = vec![0.0; lookups.len()];
+        let product = Product {
+            linear: &self.per_layer_model_projection,
+            rows: Rows::First(self.n_layers * self.width),
+            out: &mut projected,
+        };
+        let mut operand = Operand::new(embeddings, self.hidden_size, rounded);
+        multiply(workers, &mut operand, &mut [product])?;
+        let factor = (self.hidden_size as f32).powf(-0.5);
+        let Workers { cpu, pool } = workers;
+        let buffers = [projected.as_mut_slice(), lookups];
+        pool.for_rows(n_rows, buffers, |_, [projected, inputs]| {
+            rows::scale(cpu, factor, projected);
+            let projected = projected.chunks_exact(self.width);
+            for (x, input) in projected.zip(inputs.chunks_exact_mut(self.width)) {
+                self.per_layer_projection_norm.add(cpu, x, input);
+            }
+            rows::scale(cpu, FRAC_1_SQRT_2, inputs);
+        })?;
+        Ok(())
     }
 }

@@ -201,7 +201,7 @@ fn all_logits(model: &Model, submodel: &Arc<Submodel>, prompt: &Prompt) -> Tenso
 }
 
 /// Greedy decoding over the text ids, as the goldens were made.
-fn greedy(model: &Model, submodel: &Arc<Submodel>, prompt: &Prompt, n: usize) -> Vec<u32> {
+pub fn greedy(model: &Model, submodel: &Arc<Submodel>, prompt: &Prompt, n: usize) -> Vec<u32> {
     let mut cache = model.new_cache(submodel);
     let mut out: Vec<u32> = Vec::new();
     for _ in 0..n {
