@@ -1,6 +1,7 @@
 import { mount } from "svelte";
 
 import "./app.css";
+import { i18n } from "./lib/i18n/i18n.svelte";
 import { tauriClient, type Client } from "./lib/ipc/client";
 import Main from "./views/Main.svelte";
 
@@ -16,5 +17,6 @@ async function client(): Promise<Client> {
   return tauriClient;
 }
 
+i18n.speak(null);
 const target = document.getElementById("app");
 if (target) mount(Main, { target, props: { client: await client() } });

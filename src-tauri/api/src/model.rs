@@ -6,7 +6,7 @@ use engine::{Engine, OpenOptions, Package};
 use weights::Format;
 
 use crate::types::{
-    ApiError, ComputeType, ErrorCode, ModelState, ModelSummary, OpenModel, OpenProgress,
+    ApiError, ComputeType, ErrorCode, ModelState, ModelSummary, OpenModel, OpenProgress, OpenStage,
 };
 use crate::{Api, OpeningModel, Slot};
 
@@ -16,7 +16,7 @@ impl Api {
             Slot::Empty => ModelState::None,
             Slot::Opening(opening) => ModelState::Opening {
                 path: opening.path.clone(),
-                stage: opening.progress.stage.clone(),
+                stage: opening.progress.stage,
                 percent: opening.progress.percent,
             },
             Slot::Ready(_, summary) => ModelState::Ready(summary.clone()),
@@ -32,12 +32,12 @@ impl Api {
     ) -> Result<ModelSummary, ApiError> {
         let path = open.path.display().to_string();
         let begin = OpenProgress {
-            stage: "looking at the files".into(),
+            stage: OpenStage::LookingAtFiles,
             percent: 0.0,
         };
         let opening = Slot::Opening(OpeningModel {
             path,
-            progress: begin.clone(),
+            progress: begin,
         });
         // Closed first, so that two models never share the memory.
         let old = {
@@ -51,7 +51,7 @@ impl Api {
         old.close();
         let mut report = |progress: OpenProgress| {
             if let Slot::Opening(opening) = &mut *self.slot() {
-                opening.progress = progress.clone();
+                opening.progress = progress;
             }
             on(progress)
         };
@@ -97,7 +97,7 @@ impl Api {
             }
             last = percent;
             report(OpenProgress {
-                stage: "reading weights".into(),
+                stage: OpenStage::ReadingWeights,
                 percent,
             })
         })?;

@@ -172,9 +172,7 @@ export type MessageState = "streaming" | "complete" |
 "interrupted";
 
 /**  What the one model of this process is doing. */
-export type ModelState = ({ state: "none" }) & { path?: never; percent?: never; stage?: never } | { state: "opening"; path: string; 
-/**  What is being done, to be read by the user: "reading weights". */
-stage: string; 
+export type ModelState = ({ state: "none" }) & { path?: never; percent?: never; stage?: never } | { state: "opening"; path: string; stage: OpenStage; 
 /**  0 to 100. */
 percent: number } | {
 	state: "ready",
@@ -207,7 +205,7 @@ export type ModelSummary = {
 
 /**  How far opening a model has come. */
 export type OpenProgress = {
-	stage: string,
+	stage: OpenStage,
 	/**  0 to 100. */
 	percent: number,
 };
@@ -216,6 +214,9 @@ export type OpenProgress = {
 export type OpenRequested = {
 	path: string,
 };
+
+/**  What is being done while a model is opened. */
+export type OpenStage = "looking_at_files" | "reading_weights";
 
 /**  A further answer to a stored question. */
 export type Retry = {

@@ -49,8 +49,8 @@ export class MockClient implements Client {
     this.opened.push(path);
     this.#cancelled = false;
     for (const percent of [0, 35, 70, 100]) {
-      on({ stage: "reading weights", percent });
-      this.state = { state: "opening", path, stage: "reading weights", percent };
+      on({ stage: "reading_weights", percent });
+      this.state = { state: "opening", path, stage: "reading_weights", percent };
       await this.#pause();
       if (this.#cancelled) {
         this.state = { state: "none" };

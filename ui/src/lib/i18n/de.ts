@@ -1,0 +1,9 @@
+import { app } from "./de/app";
+import { chat } from "./de/chat";
+import { failures } from "./de/failures";
+import { models } from "./de/models";
+import { numbers } from "./de/numbers";
+import type { Messages } from "./i18n.svelte";
+
+/** Du-Form, as apps for people at home use it. */
+export const de: Messages = { app, chat, failures, models, numbers };

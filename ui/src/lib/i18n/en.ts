@@ -1,0 +1,8 @@
+import { app } from "./en/app";
+import { chat } from "./en/chat";
+import { failures } from "./en/failures";
+import { models } from "./en/models";
+import { numbers } from "./en/numbers";
+
+/** A key is written out where it is used, as in `m.models.open`: so unused ones can be found. */
+export const en = { app, chat, failures, models, numbers };
