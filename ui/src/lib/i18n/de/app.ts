@@ -1,4 +1,8 @@
 export const app = {
+  screens: "Seiten",
+  chat: "Chat",
+  models: "Modelle",
+  shortcut: (name: string, digit: string) => `${name} (Strg+${digit})`,
   newConversation: "Neue Unterhaltung",
   newConversationHint: "Neue Unterhaltung (Strg+N)",
   offline: "Offline",

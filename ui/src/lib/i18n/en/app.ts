@@ -1,4 +1,8 @@
 export const app = {
+  screens: "Screens",
+  chat: "Chat",
+  models: "Models",
+  shortcut: (name: string, digit: string) => `${name} (Ctrl+${digit})`,
   newConversation: "New conversation",
   newConversationHint: "New conversation (Ctrl+N)",
   offline: "Offline",
