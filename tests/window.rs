@@ -358,3 +358,30 @@ fn conversations_that_another_sotto_holds_are_named_and_trying_again_helps() {
         (!window.has("[data-slot=library-blocked]")).then_some(())
     });
 }
+
+#[test]
+#[ignore = "`cargo xtask screenshots` runs it"]
+fn pictures_of_the_readme() {
+    let desktop = Desktop::new();
+    let window = desktop.open(&[]);
+    window.click("[data-slot=try-demo]");
+    wait_for_state(&window, "ready");
+    window.click(QUESTION);
+    for (n, question) in ["What can you do?", "Do you need the internet?"]
+        .iter()
+        .enumerate()
+    {
+        window.press(question);
+        window.press(ENTER);
+        finished_answer(&window, n + 1);
+    }
+    window.screenshot("window");
+    window.press_with(CONTROL, "2");
+    window.find("[data-slot=model][data-open=true]");
+    window.screenshot("models");
+    window.press_with(CONTROL, "3");
+    window.click("input[value=dark]");
+    window.find("[data-slot=data-size]");
+    window.js("document.activeElement.blur()");
+    window.screenshot("settings");
+}
