@@ -103,6 +103,9 @@ export class MockClient implements Client {
   settingsFailure: ApiFailure | null = null;
   revealFailure: ApiFailure | null = null;
 
+  importFailure: ApiFailure | null = null;
+
+  readonly importedFrom: string[] = [];
   readonly changes: SettingChange[] = [];
   readonly revealed: string[] = [];
   readonly exports: string[] = [];
@@ -196,6 +199,25 @@ export class MockClient implements Client {
   }
 
   listModels = async () => this.list;
+
+  async importModel(source: string, on: (percent: number) => void) {
+    this.#cancelled = false;
+    for (const percent of [0, 40, 80]) {
+      on(percent);
+      await this.#pause();
+      if (this.#cancelled) throw new ApiFailure("cancelled", "It was cancelled.");
+    }
+    if (this.importFailure) throw this.importFailure;
+    const [own, ...others] = this.list.folders;
+    const made = { ...exampleEntry, path: `${own?.path}/made.gguf`, name: "made" };
+    if (own) this.list = { ...this.list, folders: [{ ...own, models: [...own.models, made] }, ...others] };
+    this.importedFrom.push(source);
+    return made.path;
+  }
+
+  async cancelImport() {
+    this.#cancelled = true;
+  }
 
   async memoryFigures() {
     this.memoryReads += 1;
