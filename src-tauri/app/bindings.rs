@@ -3,7 +3,7 @@
 use tauri_specta::{collect_commands, collect_events};
 
 use crate::OpenRequested;
-use crate::commands::{chat, library, model};
+use crate::commands::{chat, library, machine, model, settings};
 
 pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
     tauri_specta::Builder::new()
@@ -11,9 +11,12 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             model::model_state,
             model::start_model,
             model::demo_model,
+            model::list_models,
             model::open_model,
             model::cancel_open,
             model::close_model,
+            model::import_model,
+            model::cancel_import,
             chat::ask,
             chat::send,
             chat::retry,
@@ -34,6 +37,11 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             library::discard_file,
             library::preview,
             library::waveform,
+            machine::memory_figures,
+            machine::reveal,
+            settings::settings_state,
+            settings::change_settings,
+            settings::speak_tray,
         ])
         .events(collect_events![OpenRequested])
         // Every type looks the same coming and going.

@@ -4,7 +4,9 @@ use api::{ApiError, ErrorCode};
 
 pub mod chat;
 pub mod library;
+pub mod machine;
 pub mod model;
+pub mod settings;
 
 /// Does work that blocks, away from the thread that draws the window.
 ///

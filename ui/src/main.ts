@@ -11,6 +11,10 @@ async function client(): Promise<Client> {
     const mock = new MockClient();
     mock.delayMs = 150;
     mock.picked = ["/models/gemma-3n-example"];
+    // The browser tests set the stage before the page comes up, and play on it later.
+    const stage = window as { setStage?: (mock: unknown) => void; mock?: unknown };
+    stage.setStage?.(mock);
+    stage.mock = mock;
     return mock;
   }
   return tauriClient;

@@ -5,14 +5,17 @@
 mod ask;
 mod attach;
 mod bench;
+mod catalogue;
 mod failure;
 mod import;
 mod inspect;
 mod library;
+mod memory;
 mod model;
 mod plan;
 mod score;
 mod send;
+mod settings;
 mod types;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,10 +23,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use engine::Engine;
 
 pub use bench::{BenchReply, BenchRequest, bench};
-pub use import::{ImportReply, ImportRequest, PackageType, import};
+pub use catalogue::{ModelEntry, ModelFacts, ModelFolder, ModelList, list_models};
+pub use import::{ImportReply, ImportRequest, PackageType, import, import_model};
 pub use inspect::{InspectReply, ParameterCounts, SubmodelEntry, inspect};
+pub use memory::{MemoryFigures, ResidentKinds, memory_figures};
 pub use plan::{PlanBytes, PlanQuestion, PlanReply, plan};
 pub use score::{ScoreReply, ScoreRequest, ScoredToken, TopToken};
+pub use settings::{
+    CustomGeneration, GenerationSettings, Language, Preset, Salvage, SendKey, SettingChange,
+    Settings, SettingsFile, SettingsState, TextSize, Theme,
+};
 pub use types::*;
 
 /// The one entrance: cheap to clone, and every clone speaks of the same model.

@@ -1,12 +1,13 @@
 //! Opening, closing and describing the model.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use engine::{Engine, MachineMemory, OpenOptions, Package, Plan, Tower};
+use engine::{Engine, Inspection, MachineMemory, OpenOptions, Package, Plan, Tower};
 use weights::Format;
 
 use crate::types::{
-    ApiError, ComputeType, ErrorCode, ModelState, ModelSummary, OpenModel, OpenProgress,
+    ApiError, ComputeType, ErrorCode, ModelState, ModelSummary, OpenModel, OpenProgress, OpenStage,
 };
 use crate::{Api, OpeningModel, Slot};
 
@@ -16,7 +17,7 @@ impl Api {
             Slot::Empty => ModelState::None,
             Slot::Opening(opening) => ModelState::Opening {
                 path: opening.path.clone(),
-                stage: opening.progress.stage.clone(),
+                stage: opening.progress.stage,
                 percent: opening.progress.percent,
             },
             Slot::Ready(_, summary) => ModelState::Ready(summary.clone()),
@@ -32,12 +33,12 @@ impl Api {
     ) -> Result<ModelSummary, ApiError> {
         let path = open.path.display().to_string();
         let begin = OpenProgress {
-            stage: "looking at the files".into(),
+            stage: OpenStage::LookingAtFiles,
             percent: 0.0,
         };
         let opening = Slot::Opening(OpeningModel {
             path,
-            progress: begin.clone(),
+            progress: begin,
         });
         // Closed first, so that two models never share the memory.
         let old = {
@@ -51,7 +52,7 @@ impl Api {
         old.close();
         let mut report = |progress: OpenProgress| {
             if let Slot::Opening(opening) = &mut *self.slot() {
-                opening.progress = progress.clone();
+                opening.progress = progress;
             }
             on(progress)
         };
@@ -99,7 +100,7 @@ impl Api {
             }
             last = percent;
             report(OpenProgress {
-                stage: "reading weights".into(),
+                stage: OpenStage::ReadingWeights,
                 percent,
             })
         })?;
@@ -133,31 +134,39 @@ fn notice(package: &Package) -> Option<String> {
     (!sentences.is_empty()).then(|| sentences.join(" "))
 }
 
+/// The folder's name, or the file's without its ending.
+pub(crate) fn model_name(path: &Path) -> String {
+    let name = if path.is_dir() {
+        path.file_name()
+    } else {
+        path.file_stem()
+    };
+    name.unwrap_or(path.as_os_str()).display().to_string()
+}
+
+/// By what most of the bytes are stored as.
+pub(crate) fn format_name(inspection: &Inspection) -> String {
+    let main_type = inspection
+        .bytes_by_type
+        .iter()
+        .max_by_key(|(_, bytes)| **bytes)
+        .map_or("", |(name, _)| *name);
+    match inspection.format {
+        Format::HuggingFace => format!("safetensors, {main_type}"),
+        Format::Gguf => format!("GGUF, {}", main_type.to_uppercase()),
+    }
+}
+
 fn summary(package: &Package) -> Result<ModelSummary, ApiError> {
     let model = package.model();
     let checkpoint = model.checkpoint();
     let path = checkpoint.path();
     let submodel = package.submodel(None)?;
     let inspection = engine::inspect_open(model)?;
-    // What most of the bytes are stored as.
-    let main_type = inspection
-        .bytes_by_type
-        .iter()
-        .max_by_key(|(_, bytes)| **bytes)
-        .map_or("", |(name, _)| *name);
-    let format = match checkpoint.format() {
-        Format::HuggingFace => format!("safetensors, {main_type}"),
-        Format::Gguf => format!("GGUF, {}", main_type.to_uppercase()),
-    };
-    let name = path.file_stem().unwrap_or(path.as_os_str());
     Ok(ModelSummary {
-        name: if path.is_dir() {
-            path.file_name().unwrap_or(name).display().to_string()
-        } else {
-            name.display().to_string()
-        },
+        name: model_name(path),
         path: path.display().to_string(),
-        format,
+        format: format_name(&inspection),
         submodel: submodel.name().to_owned(),
         layers: submodel.layers().len() as u32,
         parameters: inspection.parameters() as f64,

@@ -13,7 +13,7 @@ use specta::Type;
 ///
 /// specta writes floats as `number | null`, because NaN becomes `null` in JSON.
 /// Every float below is finite, and a 32-bit integer is written as plain `number`.
-type Number = u32;
+pub(crate) type Number = u32;
 
 /// What the one model of this process is doing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
@@ -22,8 +22,7 @@ pub enum ModelState {
     None,
     Opening {
         path: String,
-        /// What is being done, to be read by the user: "reading weights".
-        stage: String,
+        stage: OpenStage,
         /// 0 to 100.
         #[specta(type = Number)]
         percent: f32,
@@ -82,10 +81,18 @@ pub enum ComputeType {
     Bf16,
 }
 
+/// What is being done while a model is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub enum OpenStage {
+    LookingAtFiles,
+    ReadingWeights,
+}
+
 /// How far opening a model has come.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Type)]
 pub struct OpenProgress {
-    pub stage: String,
+    pub stage: OpenStage,
     /// 0 to 100.
     #[specta(type = Number)]
     pub percent: f32,

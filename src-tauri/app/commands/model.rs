@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use api::{ApiError, ModelState, ModelSummary, OpenModel, OpenProgress};
+use api::{ApiError, ModelList, ModelState, ModelSummary, OpenModel, OpenProgress};
 use tauri::ipc::Channel;
 use tauri::path::BaseDirectory;
 use tauri::{AppHandle, Manager, State};
@@ -12,6 +12,8 @@ use crate::Shell;
 
 /// One model at a time, so one key.
 const OPENING: &str = "model";
+
+const IMPORTING: &str = "import";
 
 /// Where `tauri.conf.json` puts the demo model.
 const DEMO: &str = "demo/sotto-demo.gguf";
@@ -23,14 +25,13 @@ pub async fn model_state(shell: State<'_, Shell>) -> Result<ModelState, ApiError
     blocking(move || Ok(api.model_state())).await
 }
 
-/// The model to open at start: that of the command line, else the one that was open last.
+/// The model to open at start: that of the command line, else the chosen one, else the one that was open last.
 #[tauri::command]
 #[specta::specta]
 pub fn start_model(shell: State<'_, Shell>) -> Option<PathBuf> {
-    shell
-        .model_argument
-        .clone()
-        .or_else(|| shell.settings.get().last_model)
+    let settings = shell.settings.get();
+    let argument = shell.model_argument.clone();
+    argument.or(settings.default_model).or(settings.last_model)
 }
 
 /// The demo model that comes with Sotto; none if someone took it out of the installation.
@@ -39,6 +40,19 @@ pub fn start_model(shell: State<'_, Shell>) -> Option<PathBuf> {
 pub fn demo_model(app: AppHandle) -> Option<PathBuf> {
     let path = app.path().resolve(DEMO, BaseDirectory::Resource).ok()?;
     path.is_file().then_some(path)
+}
+
+/// What lies in Sotto's own folder and in those of the settings.
+#[tauri::command]
+#[specta::specta]
+pub async fn list_models(app: AppHandle) -> Result<ModelList, ApiError> {
+    blocking(move || {
+        let shell = app.state::<Shell>();
+        let demo = demo_model(app.clone());
+        let added = shell.settings.get().model_folders;
+        Ok(api::list_models(&shell.models, &added, demo.as_deref()))
+    })
+    .await
 }
 
 #[tauri::command]
@@ -74,6 +88,32 @@ pub async fn open_model(
 #[specta::specta]
 pub fn cancel_open(shell: State<'_, Shell>) {
     shell.opening.stop(OPENING);
+}
+
+/// Makes a package of a Hugging Face folder in Sotto's own, and returns its path. The progress is in percent.
+#[tauri::command]
+#[specta::specta]
+pub async fn import_model(
+    shell: State<'_, Shell>,
+    source: PathBuf,
+    progress: Channel<u32>,
+) -> Result<PathBuf, ApiError> {
+    let folder = shell.models.clone();
+    let ticket = shell.opening.start(IMPORTING);
+    blocking(move || {
+        api::import_model(&source, &folder, &|percent| {
+            // It goes on if the page is loaded anew.
+            let _ = progress.send(percent);
+            ticket.goes_on()
+        })
+    })
+    .await
+}
+
+#[tauri::command]
+#[specta::specta]
+pub fn cancel_import(shell: State<'_, Shell>) {
+    shell.opening.stop(IMPORTING);
 }
 
 #[tauri::command]

@@ -23,7 +23,7 @@ pub use budget::MachineMemory;
 pub use conversation::{DoneReason, Event, Exchange, Part, Report, Turn};
 pub use error::Error;
 pub use generation::{Generation, Overrides};
-pub use import::{Import, import};
+pub use import::{Import, import, import_watched};
 pub use inspect::{Inspection, SubmodelFacts, inspect, inspect_open};
 pub use manifest::Manifest;
 pub use memory::MemoryPeak;

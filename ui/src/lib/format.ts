@@ -1,23 +1,33 @@
-/** Numbers as people read them. */
+/** Numbers as people read them, in the language of the window. */
+import { i18n, m } from "./i18n/i18n.svelte";
 
-const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const short = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
+const formats = new Map<string, Intl.NumberFormat>();
 
-export const count = (n: number) => whole.format(n);
+function format(n: number, options: Intl.NumberFormatOptions): string {
+  const key = i18n.language + JSON.stringify(options);
+  let made = formats.get(key);
+  if (!made) formats.set(key, (made = new Intl.NumberFormat(i18n.language, options)));
+  return made.format(n);
+}
+
+const whole = (n: number) => format(n, { maximumFractionDigits: 0 });
+const short = (n: number) => format(n, { maximumSignificantDigits: 3 });
+
+export const count = whole;
 
 export function bytes(n: number): string {
-  if (n < 1e6) return `${short.format(n / 1e3)} kB`;
-  return n < 1e9 ? `${short.format(n / 1e6)} MB` : `${short.format(n / 1e9)} GB`;
+  if (n < 1e6) return `${short(n / 1e3)} kB`;
+  return n < 1e9 ? `${short(n / 1e6)} MB` : `${short(n / 1e9)} GB`;
 }
 
 export function parameters(n: number): string {
-  if (n < 1e6) return `${short.format(n / 1e3)} thousand`;
-  return n < 1e9 ? `${short.format(n / 1e6)} million` : `${short.format(n / 1e9)} billion`;
+  if (n < 1e6) return m.numbers.thousand(short(n / 1e3));
+  return n < 1e9 ? m.numbers.million(short(n / 1e6)) : m.numbers.billion(short(n / 1e9));
 }
 
-export const seconds = (ms: number) => (ms < 1000 ? `${whole.format(ms)} ms` : `${short.format(ms / 1000)} s`);
+export const seconds = (ms: number) => (ms < 1000 ? `${whole(ms)} ms` : `${short(ms / 1000)} s`);
 
-export const perSecond = (n: number) => `${short.format(n)} per second`;
+export const perSecond = (n: number) => m.numbers.perSecond(short(n));
 
 /** The last part of a path of any system. */
 export const fileName = (path: string) => path.split(/[/\\]/).findLast((part) => part !== "") ?? path;

@@ -1,3 +1,4 @@
+import { m } from "../../lib/i18n/i18n.svelte";
 import { ApiFailure, type Client, type ModelState } from "../../lib/ipc/client";
 
 /** How often to look again while someone else opens the model, as after a reload of the page. */
@@ -54,13 +55,13 @@ export class ModelController {
   }
 
   async chooseFolder() {
-    const path = await this.#client.pickFolder("Choose the folder of a Gemma 3n model");
+    const path = await this.#client.pickFolder(m.models.pickFolderTitle);
     if (path !== null) await this.open(path);
   }
 
   async chooseFile() {
-    const kinds = [{ name: "GGUF models", extensions: ["gguf"] }];
-    const [path] = await this.#client.pickFiles("Choose a GGUF file", kinds, false);
+    const kinds = [{ name: m.models.ggufFiles, extensions: ["gguf"] }];
+    const [path] = await this.#client.pickFiles(m.models.pickFileTitle, kinds, false);
     if (path !== undefined) await this.open(path);
   }
 
@@ -89,7 +90,7 @@ export class ModelController {
   async #open(path: string) {
     this.#failure = null;
     this.#isCancelling = false;
-    this.#state = { state: "opening", path, stage: "", percent: 0 };
+    this.#state = { state: "opening", path, stage: "looking_at_files", percent: 0 };
     try {
       const summary = await this.#client.openModel(path, (progress) => {
         if (this.#state.state === "opening") this.#state = { state: "opening", path, ...progress };

@@ -14,12 +14,40 @@ import {
   type ApiError,
   type ChatEvent,
   type ErrorCode,
+  type Language,
+  type LibraryState,
+  type MemoryFigures,
+  type ModelList,
   type ModelState,
   type ModelSummary,
   type OpenProgress,
+  type SettingChange,
+  type SettingsState,
+  type ThreadsImported,
 } from "./bindings";
 
 export type { Ask, AskPart, ChatEvent, DoneReason, ErrorCode, ModelState, ModelSummary, OpenProgress } from "./bindings";
+
+export type {
+  CustomGeneration,
+  GenerationSettings,
+  Language,
+  LibraryState,
+  MemoryFigures,
+  ModelEntry,
+  ModelFacts,
+  ModelFolder,
+  ModelList,
+  Preset,
+  Salvage,
+  SendKey,
+  SettingChange,
+  Settings,
+  SettingsState,
+  TextSize,
+  Theme,
+  ThreadsImported,
+} from "./bindings";
 
 /** The end of an answer with its numbers. */
 export type Done = Extract<ChatEvent, { event: "done" }>;
@@ -51,6 +79,28 @@ export interface Client {
   onFiles(on: (event: DropEvent) => void): () => void;
   /** Another start of Sotto asked this window to open a model. */
   onOpenRequested(on: (path: string) => void): () => void;
+
+  listModels(): Promise<ModelList>;
+  /** Makes a package of a Hugging Face folder in Sotto's own; resolves to its path. */
+  importModel(source: string, on: (percent: number) => void): Promise<string>;
+  cancelImport(): Promise<void>;
+  /** `null` where the system does not tell. */
+  memoryFigures(): Promise<MemoryFigures | null>;
+  /** Shows a file or folder in the file manager. */
+  reveal(path: string): Promise<void>;
+
+  settingsState(): Promise<SettingsState>;
+  /** The changes hold even if this rejects, which means that they could not be written. */
+  changeSettings(changes: SettingChange[]): Promise<void>;
+  /** False if this desktop has no tray. */
+  speakTray(language: Language): Promise<boolean>;
+
+  /** Opens the library if it is not open yet. */
+  libraryState(): Promise<LibraryState>;
+  /** Resolves to the number of conversations. */
+  exportAll(folder: string): Promise<number>;
+  importThreads(from: string): Promise<ThreadsImported>;
+  eraseLibrary(): Promise<void>;
 }
 
 /** Every promise of a `Client` rejects with this. */
@@ -142,4 +192,19 @@ export const tauriClient: Client = {
     const stop = events.openRequested.listen((event) => on(event.payload.path));
     return () => void stop.then((end) => end());
   },
+
+  listModels: () => take(commands.listModels()),
+  importModel: (source, on) => take(commands.importModel(source, channel(on))),
+  cancelImport: async () => void (await commands.cancelImport()),
+  memoryFigures: () => take(commands.memoryFigures()),
+  reveal: async (path) => void (await take(commands.reveal(path))),
+
+  settingsState: () => commands.settingsState(),
+  changeSettings: async (changes) => void (await take(commands.changeSettings(changes))),
+  speakTray: (language) => commands.speakTray(language),
+
+  libraryState: () => take(commands.libraryState()),
+  exportAll: (folder) => take(commands.exportAll(folder)),
+  importThreads: (from) => take(commands.importThreads(from)),
+  eraseLibrary: async () => void (await take(commands.eraseLibrary())),
 };

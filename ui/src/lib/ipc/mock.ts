@@ -1,8 +1,10 @@
 /**
  * A scripted stand-in for the Rust side: the tests set its fields, and a plain browser runs on its defaults.
  */
+import { defaults } from "../settings/defaults";
 import { ApiFailure, type Ask, type ChatEvent, type Client, type DropEvent } from "./client";
 import type { DoneReason, ModelState, ModelSummary, OpenProgress } from "./client";
+import type { Language, LibraryState, MemoryFigures, ModelEntry, ModelList, SettingChange, SettingsState } from "./client";
 
 export const exampleModel: ModelSummary = {
   name: "Gemma 3n example",
@@ -17,6 +19,52 @@ export const exampleModel: ModelSummary = {
   audio: false,
   bytes: 3.1e9,
   notice: "This is the browser preview: answers are scripted.",
+};
+
+export const demoEntry: ModelEntry = {
+  path: "/resources/demo/sotto-demo.gguf",
+  name: "sotto-demo",
+  failure: null,
+  facts: {
+    format: "GGUF, Q8_0",
+    submodel: "whole",
+    parameters: 6.51e6,
+    effective_parameters: 2.7e6,
+    context: 2048,
+    vision: true,
+    audio: true,
+    bytes: 8.05e6,
+    license: "apache-2.0",
+    can_be_imported: false,
+  },
+};
+
+export const exampleEntry: ModelEntry = {
+  path: "/models/gemma-3n-E4B-it",
+  name: "gemma-3n-E4B-it",
+  failure: null,
+  facts: {
+    format: "safetensors, bf16",
+    submodel: "E4B",
+    parameters: 7.85e9,
+    effective_parameters: 3.98e9,
+    context: 32_768,
+    vision: true,
+    audio: true,
+    bytes: 15.7e9,
+    license: "gemma",
+    can_be_imported: true,
+  },
+};
+
+export const brokenEntry: ModelEntry = {
+  path: "/models/half.gguf",
+  name: "half",
+  facts: null,
+  failure: {
+    code: "model_broken",
+    message: "/models/half.gguf is cut short at byte 1048576 of 2980000000; download it again.",
+  },
 };
 
 export class MockClient implements Client {
@@ -34,6 +82,37 @@ export class MockClient implements Client {
   /** What the dialogs return. */
   picked: string[] = [];
 
+  list: ModelList = {
+    demo: demoEntry,
+    folders: [
+      { path: "/home/ada/.local/share/sotto/models", is_own: true, models: [], failure: null, is_cut: false },
+      { path: "/models", is_own: false, models: [exampleEntry, brokenEntry], failure: null, is_cut: false },
+    ],
+  };
+  memory: MemoryFigures | null = {
+    resident: 1.32e9,
+    kinds: { file_backed: 1.05e9, anonymous: 0.27e9 },
+    available: 4.1e9,
+    total: 8.2e9,
+  };
+  settings: SettingsState = { settings: structuredClone(defaults), salvage: null };
+  hasTray = true;
+  library: LibraryState = { folder: "/home/ada/.local/share/sotto", bytes: 3.4e6, threads: 12 };
+  /** Why the library, or the settings' file, cannot be used. */
+  libraryFailure: ApiFailure | null = null;
+  settingsFailure: ApiFailure | null = null;
+  revealFailure: ApiFailure | null = null;
+
+  importFailure: ApiFailure | null = null;
+
+  readonly importedFrom: string[] = [];
+  readonly changes: SettingChange[] = [];
+  readonly revealed: string[] = [];
+  readonly exports: string[] = [];
+  readonly imports: string[] = [];
+  trayLanguage: Language | null = null;
+  memoryReads = 0;
+
   readonly opened: string[] = [];
   readonly asked: Ask[] = [];
   #cancelled = false;
@@ -49,8 +128,8 @@ export class MockClient implements Client {
     this.opened.push(path);
     this.#cancelled = false;
     for (const percent of [0, 35, 70, 100]) {
-      on({ stage: "reading weights", percent });
-      this.state = { state: "opening", path, stage: "reading weights", percent };
+      on({ stage: "reading_weights", percent });
+      this.state = { state: "opening", path, stage: "reading_weights", percent };
       await this.#pause();
       if (this.#cancelled) {
         this.state = { state: "none" };
@@ -117,6 +196,68 @@ export class MockClient implements Client {
   onOpenRequested(on: (path: string) => void) {
     this.#requests.add(on);
     return () => void this.#requests.delete(on);
+  }
+
+  listModels = async () => this.list;
+
+  async importModel(source: string, on: (percent: number) => void) {
+    this.#cancelled = false;
+    for (const percent of [0, 40, 80]) {
+      on(percent);
+      await this.#pause();
+      if (this.#cancelled) throw new ApiFailure("cancelled", "It was cancelled.");
+    }
+    if (this.importFailure) throw this.importFailure;
+    const [own, ...others] = this.list.folders;
+    const made = { ...exampleEntry, path: `${own?.path}/made.gguf`, name: "made" };
+    if (own) this.list = { ...this.list, folders: [{ ...own, models: [...own.models, made] }, ...others] };
+    this.importedFrom.push(source);
+    return made.path;
+  }
+
+  async cancelImport() {
+    this.#cancelled = true;
+  }
+
+  async memoryFigures() {
+    this.memoryReads += 1;
+    return this.memory;
+  }
+
+  async reveal(path: string) {
+    if (this.revealFailure) throw this.revealFailure;
+    this.revealed.push(path);
+  }
+
+  settingsState = async () => this.settings;
+
+  async changeSettings(changes: SettingChange[]) {
+    this.changes.push(...changes);
+    if (this.settingsFailure) throw this.settingsFailure;
+  }
+
+  async speakTray(language: Language) {
+    this.trayLanguage = language;
+    return this.hasTray;
+  }
+
+  async libraryState() {
+    if (this.libraryFailure) throw this.libraryFailure;
+    return this.library;
+  }
+
+  async exportAll(folder: string) {
+    this.exports.push(folder);
+    return this.library.threads;
+  }
+
+  async importThreads(from: string) {
+    this.imports.push(from);
+    return { added: 2, known: 1 };
+  }
+
+  async eraseLibrary() {
+    this.library = { ...this.library, threads: 0, bytes: 98_304 };
   }
 
   /** Plays a drag over the window. */

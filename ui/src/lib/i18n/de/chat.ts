@@ -1,0 +1,3 @@
+export const chat = {
+  attachTitle: "Bilder oder Ton anhängen",
+};

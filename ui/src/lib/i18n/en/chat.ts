@@ -1,0 +1,3 @@
+export const chat = {
+  attachTitle: "Attach pictures or sound",
+};
