@@ -3,7 +3,7 @@
 use tauri_specta::{collect_commands, collect_events};
 
 use crate::OpenRequested;
-use crate::commands::{chat, library, model};
+use crate::commands::{chat, library, model, outside};
 
 pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
     tauri_specta::Builder::new()
@@ -14,9 +14,10 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             model::open_model,
             model::cancel_open,
             model::close_model,
-            chat::ask,
             chat::send,
             chat::retry,
+            chat::title_thread,
+            chat::summarise_thread,
             chat::stop,
             library::library_state,
             library::threads,
@@ -34,6 +35,8 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             library::discard_file,
             library::preview,
             library::waveform,
+            library::open_file,
+            outside::open_link,
         ])
         .events(collect_events![OpenRequested])
         // Every type looks the same coming and going.

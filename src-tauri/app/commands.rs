@@ -5,6 +5,7 @@ use api::{ApiError, ErrorCode};
 pub mod chat;
 pub mod library;
 pub mod model;
+pub mod outside;
 
 /// Does work that blocks, away from the thread that draws the window.
 ///

@@ -1,8 +1,8 @@
 /**
  * A scripted stand-in for the Rust side: the tests set its fields, and a plain browser runs on its defaults.
  */
-import { ApiFailure, type Ask, type ChatEvent, type Client, type DropEvent } from "./client";
-import type { DoneReason, ModelState, ModelSummary, OpenProgress } from "./client";
+import { ApiFailure, type Client, type DropEvent, type ModelState, type ModelSummary, type OpenProgress } from "./client";
+import { MockLibrary } from "./mock-library";
 
 export const exampleModel: ModelSummary = {
   name: "Gemma 3n example",
@@ -19,25 +19,18 @@ export const exampleModel: ModelSummary = {
   notice: "This is the browser preview: answers are scripted.",
 };
 
-export class MockClient implements Client {
+export class MockClient extends MockLibrary implements Client {
   state: ModelState = { state: "none" };
   start: string | null = null;
   demo: string | null = "/resources/demo/sotto-demo.gguf";
   model = exampleModel;
   /** Rejections to come, one for each next call. */
   openFailures: ApiFailure[] = [];
-  askFailures: ApiFailure[] = [];
-  answer = ["This ", "answer ", "is ", "scripted."];
-  reason: DoneReason = "stop";
-  /** Pause before each step of opening and each token. */
-  delayMs = 0;
   /** What the dialogs return. */
   picked: string[] = [];
 
   readonly opened: string[] = [];
-  readonly asked: Ask[] = [];
   #cancelled = false;
-  #stopped = new Set<string>();
   #files = new Set<(event: DropEvent) => void>();
   #requests = new Set<(path: string) => void>();
 
@@ -51,7 +44,7 @@ export class MockClient implements Client {
     for (const percent of [0, 35, 70, 100]) {
       on({ stage: "reading_weights", percent });
       this.state = { state: "opening", path, stage: "reading_weights", percent };
-      await this.#pause();
+      await this.pause();
       if (this.#cancelled) {
         this.state = { state: "none" };
         throw new ApiFailure("cancelled", "Opening was cancelled.");
@@ -72,38 +65,6 @@ export class MockClient implements Client {
 
   async closeModel() {
     this.state = { state: "none" };
-  }
-
-  async ask(ask: Ask, on: (event: ChatEvent) => void) {
-    this.asked.push(ask);
-    const failure = this.askFailures.shift();
-    if (failure) throw failure;
-    this.#stopped.delete(ask.conversation);
-    let completion_tokens = 0;
-    let reason = this.reason;
-    for (const text of this.answer) {
-      await this.#pause();
-      if (this.#stopped.has(ask.conversation)) {
-        reason = "cancelled";
-        break;
-      }
-      on({ event: "token", id: completion_tokens++, text });
-    }
-    on({
-      event: "done",
-      reason,
-      context_full: false,
-      prompt_tokens: 12,
-      completion_tokens,
-      context_tokens: 12 + completion_tokens,
-      time_to_first_token_ms: 180,
-      prefill_tokens_per_second: 66.7,
-      decode_tokens_per_second: 9.25,
-    });
-  }
-
-  async stop(conversation: string) {
-    this.#stopped.add(conversation);
   }
 
   pickFolder = async () => this.picked[0] ?? null;
@@ -127,9 +88,5 @@ export class MockClient implements Client {
   /** Plays a second start of Sotto. */
   requestOpen(path: string) {
     for (const on of this.#requests) on(path);
-  }
-
-  #pause() {
-    return new Promise<void>((resolve) => setTimeout(resolve, this.delayMs));
   }
 }
