@@ -19,6 +19,10 @@ const TITLE_PROMPT: &str = "Write a title of at most six words for the conversat
 const SUMMARY_PROMPT: &str = "Summarise the conversation below in at most 120 words, in the language of the \
                               conversation, so that it can be continued. Answer with the summary alone.";
 
+// Who speaks in a transcript.
+const QUESTION: &str = "Question";
+const ANSWER: &str = "Answer";
+
 /// The beginning of a question tells what it is about, and reading more takes time.
 const TITLE_SOURCE_CHARS: usize = 600;
 
@@ -150,8 +154,8 @@ fn transcript(messages: &[Message], max_chars: usize) -> String {
             continue;
         }
         let who = match message.role {
-            Role::User => "Question",
-            Role::Assistant => "Answer",
+            Role::User => QUESTION,
+            Role::Assistant => ANSWER,
         };
         let n_chars = text.chars().count();
         let text = match text.char_indices().nth(left) {
@@ -188,7 +192,8 @@ fn title_in(reply: &str, source: &str) -> Option<String> {
     let title = line.trim_matches(is_mark);
     let fits = title.chars().count() <= TITLE_CHARS
         && title.split_whitespace().count() <= TITLE_WORDS
-        && shares_a_word(title, source);
+        && shares_a_word(title, source)
+        && !source.contains(&format!("{ANSWER}: {title}"));
     fits.then(|| title.to_owned())
 }
 
@@ -236,6 +241,7 @@ mod tests {
             ("**Why the sky is blue**", Some("Why the sky is blue")),
             ("Title: \"Blue light\"\nIt is…", Some("Blue light")),
             ("The meeting is on Monday", None),
+            ("Air scatters blue light.", None),
             ("", None),
             ("…", None),
             (
