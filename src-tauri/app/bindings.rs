@@ -3,7 +3,7 @@
 use tauri_specta::{collect_commands, collect_events};
 
 use crate::OpenRequested;
-use crate::commands::{chat, library, model, outside};
+use crate::commands::{chat, library, machine, model, outside, settings};
 
 pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
     tauri_specta::Builder::new()
@@ -11,6 +11,7 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             model::model_state,
             model::start_model,
             model::demo_model,
+            model::list_models,
             model::open_model,
             model::cancel_open,
             model::close_model,
@@ -37,6 +38,11 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             library::waveform,
             library::open_file,
             outside::open_link,
+            machine::memory_figures,
+            machine::reveal,
+            settings::settings_state,
+            settings::change_settings,
+            settings::speak_tray,
         ])
         .events(collect_events![OpenRequested])
         // Every type looks the same coming and going.

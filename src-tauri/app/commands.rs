@@ -4,8 +4,10 @@ use api::{ApiError, ErrorCode};
 
 pub mod chat;
 pub mod library;
+pub mod machine;
 pub mod model;
 pub mod outside;
+pub mod settings;
 
 /// Does work that blocks, away from the thread that draws the window.
 ///

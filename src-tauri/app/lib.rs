@@ -7,19 +7,20 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use api::Api;
-use tauri::Manager;
+use api::{Api, SettingsFile, Theme};
+use tauri::{AppHandle, Manager, WindowEvent};
 use tauri_specta::Event;
 
 mod args;
 mod bindings;
 mod commands;
+mod folders;
 mod running;
-mod settings;
+mod tray;
 
 use args::Args;
 use running::Running;
-use settings::SettingsFile;
+use tauri_plugin_window_state::StateFlags;
 
 /// What the commands share.
 struct Shell {
@@ -27,6 +28,8 @@ struct Shell {
     settings: SettingsFile,
     /// Where conversations are kept.
     library: PathBuf,
+    /// Where imported models go.
+    models: PathBuf,
     /// The model of the command line, which goes before the remembered one.
     model_argument: Option<PathBuf>,
     opening: Running,
@@ -62,8 +65,9 @@ fn window(model: Option<PathBuf>) -> ExitCode {
     }
     let shell = Shell {
         api: Api::new(),
-        settings: SettingsFile::load(settings::default_path()),
-        library: settings::library_folder(),
+        settings: SettingsFile::load(folders::settings_file()),
+        library: folders::data(),
+        models: folders::data().join("models"),
         model_argument: model.map(absolute),
         opening: Running::default(),
         answering: Running::default(),
@@ -76,12 +80,29 @@ fn window(model: Option<PathBuf>) -> ExitCode {
             second_start(app, args, PathBuf::from(cwd));
         }))
         .plugin(tauri_plugin_dialog::init())
-        .plugin(tauri_plugin_window_state::Builder::default().build())
+        .plugin(
+            tauri_plugin_window_state::Builder::default()
+                // Sotto may end while its window is hidden, and is to be seen at the next start.
+                .with_state_flags(StateFlags::all() & !StateFlags::VISIBLE)
+                .build(),
+        )
         .manage(shell)
         .invoke_handler(bindings.invoke_handler())
         .setup(move |app| {
             bindings.mount_events(app);
+            tray::put_up(app.handle());
+            wear_theme(app.handle(), app.state::<Shell>().settings.get().theme);
             Ok(())
+        })
+        .on_window_event(|window, event| {
+            let app = window.app_handle();
+            if let WindowEvent::CloseRequested { api, .. } = event
+                && app.state::<Shell>().settings.get().close_to_tray
+                && tray::is_up(app)
+                && window.hide().is_ok()
+            {
+                api.prevent_close();
+            }
         })
         .run(tauri::generate_context!());
     match result {
@@ -93,11 +114,26 @@ fn window(model: Option<PathBuf>) -> ExitCode {
     }
 }
 
-fn second_start(app: &tauri::AppHandle, args: impl Iterator<Item = OsString>, cwd: PathBuf) {
+/// The frame of the window; the page dresses itself.
+fn wear_theme(app: &AppHandle, theme: Theme) {
+    let theme = match theme {
+        Theme::System => None,
+        Theme::Light => Some(tauri::Theme::Light),
+        Theme::Dark => Some(tauri::Theme::Dark),
+    };
+    app.set_theme(theme);
+}
+
+fn show_window(app: &AppHandle) {
     if let Some(window) = app.get_webview_window("main") {
+        let _ = window.show();
         let _ = window.unminimize();
         let _ = window.set_focus();
     }
+}
+
+fn second_start(app: &AppHandle, args: impl Iterator<Item = OsString>, cwd: PathBuf) {
+    show_window(app);
     if let Ok(Args::Window { model: Some(model) }) = Args::parse(args) {
         let path = cwd.join(model).to_string_lossy().into_owned();
         if let Err(e) = (OpenRequested { path }).emit(app) {

@@ -121,7 +121,7 @@ fn a_conversation_is_there_tomorrow() {
         (first == "Abilities").then_some(())
     });
     choose(&window, "delete");
-    window.click("[data-slot=dialog-confirm]");
+    window.click("[data-slot=confirm-yes]");
     wait_for(&window, "[data-slot=thread]", 1);
     window.find("[data-slot=first-question]");
     drop(window);

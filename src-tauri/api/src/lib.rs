@@ -4,23 +4,32 @@
 
 mod ask;
 mod attach;
+mod catalogue;
 mod digest;
 mod failure;
 mod import;
 mod inspect;
 mod library;
+mod memory;
 mod model;
 mod score;
 mod send;
+mod settings;
 mod types;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::Engine;
 
+pub use catalogue::{ModelEntry, ModelFacts, ModelFolder, ModelList, list_models};
 pub use import::{ImportReply, ImportRequest, PackageType, import};
 pub use inspect::{InspectReply, ParameterCounts, SubmodelEntry, inspect};
+pub use memory::{MemoryFigures, ResidentKinds, memory_figures};
 pub use score::{ScoreReply, ScoreRequest, ScoredToken, TopToken};
+pub use settings::{
+    CustomGeneration, GenerationSettings, Language, Preset, Salvage, SendKey, SettingChange,
+    Settings, SettingsFile, SettingsState, TextSize, Theme,
+};
 pub use types::*;
 
 /// The one entrance: cheap to clone, and every clone speaks of the same model.

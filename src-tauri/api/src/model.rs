@@ -1,8 +1,9 @@
 //! Opening, closing and describing the model.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use engine::{Engine, OpenOptions, Package};
+use engine::{Engine, Inspection, OpenOptions, Package};
 use weights::Format;
 
 use crate::types::{
@@ -111,31 +112,39 @@ impl Api {
     }
 }
 
+/// The folder's name, or the file's without its ending.
+pub(crate) fn model_name(path: &Path) -> String {
+    let name = if path.is_dir() {
+        path.file_name()
+    } else {
+        path.file_stem()
+    };
+    name.unwrap_or(path.as_os_str()).display().to_string()
+}
+
+/// By what most of the bytes are stored as.
+pub(crate) fn format_name(inspection: &Inspection) -> String {
+    let main_type = inspection
+        .bytes_by_type
+        .iter()
+        .max_by_key(|(_, bytes)| **bytes)
+        .map_or("", |(name, _)| *name);
+    match inspection.format {
+        Format::HuggingFace => format!("safetensors, {main_type}"),
+        Format::Gguf => format!("GGUF, {}", main_type.to_uppercase()),
+    }
+}
+
 fn summary(package: &Package) -> Result<ModelSummary, ApiError> {
     let model = package.model();
     let checkpoint = model.checkpoint();
     let path = checkpoint.path();
     let text = &model.config().text;
     let inspection = engine::inspect_open(model)?;
-    // What most of the bytes are stored as.
-    let main_type = inspection
-        .bytes_by_type
-        .iter()
-        .max_by_key(|(_, bytes)| **bytes)
-        .map_or("", |(name, _)| *name);
-    let format = match checkpoint.format() {
-        Format::HuggingFace => format!("safetensors, {main_type}"),
-        Format::Gguf => format!("GGUF, {}", main_type.to_uppercase()),
-    };
-    let name = path.file_stem().unwrap_or(path.as_os_str());
     Ok(ModelSummary {
-        name: if path.is_dir() {
-            path.file_name().unwrap_or(name).display().to_string()
-        } else {
-            name.display().to_string()
-        },
+        name: model_name(path),
         path: path.display().to_string(),
-        format,
+        format: format_name(&inspection),
         submodel: model.whole().name().to_owned(),
         layers: text.num_hidden_layers as u32,
         parameters: inspection.parameters() as f64,

@@ -13,7 +13,7 @@ use specta::Type;
 ///
 /// specta writes floats as `number | null`, because NaN becomes `null` in JSON.
 /// Every float below is finite, and a 32-bit integer is written as plain `number`.
-type Number = u32;
+pub(crate) type Number = u32;
 
 /// What the one model of this process is doing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]

@@ -12,11 +12,12 @@ use crate::Shell;
 #[specta::specta]
 pub async fn send(
     shell: State<'_, Shell>,
-    send: Send,
+    mut send: Send,
     events: Channel<ChatEvent>,
 ) -> Result<(), ApiError> {
     let api = shell.api.clone();
     let ticket = shell.answering.start(&send.run);
+    send.options = shell.settings.get().generation.complete(send.options);
     blocking(move || {
         api.send(send, &mut |event| {
             // An answer is written to its end even if the page is gone: it is stored.
@@ -32,11 +33,12 @@ pub async fn send(
 #[specta::specta]
 pub async fn retry(
     shell: State<'_, Shell>,
-    retry: Retry,
+    mut retry: Retry,
     events: Channel<ChatEvent>,
 ) -> Result<(), ApiError> {
     let api = shell.api.clone();
     let ticket = shell.answering.start(&retry.run);
+    retry.options = shell.settings.get().generation.complete(retry.options);
     blocking(move || {
         api.retry(retry, &mut |event| {
             let _ = events.send(event);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use api::{ApiError, ModelState, ModelSummary, OpenModel, OpenProgress};
+use api::{ApiError, ModelList, ModelState, ModelSummary, OpenModel, OpenProgress};
 use tauri::ipc::Channel;
 use tauri::path::BaseDirectory;
 use tauri::{AppHandle, Manager, State};
@@ -23,14 +23,13 @@ pub async fn model_state(shell: State<'_, Shell>) -> Result<ModelState, ApiError
     blocking(move || Ok(api.model_state())).await
 }
 
-/// The model to open at start: that of the command line, else the one that was open last.
+/// The model to open at start: that of the command line, else the chosen one, else the one that was open last.
 #[tauri::command]
 #[specta::specta]
 pub fn start_model(shell: State<'_, Shell>) -> Option<PathBuf> {
-    shell
-        .model_argument
-        .clone()
-        .or_else(|| shell.settings.get().last_model)
+    let settings = shell.settings.get();
+    let argument = shell.model_argument.clone();
+    argument.or(settings.default_model).or(settings.last_model)
 }
 
 /// The demo model that comes with Sotto; none if someone took it out of the installation.
@@ -39,6 +38,19 @@ pub fn start_model(shell: State<'_, Shell>) -> Option<PathBuf> {
 pub fn demo_model(app: AppHandle) -> Option<PathBuf> {
     let path = app.path().resolve(DEMO, BaseDirectory::Resource).ok()?;
     path.is_file().then_some(path)
+}
+
+/// What lies in Sotto's own folder and in those of the settings.
+#[tauri::command]
+#[specta::specta]
+pub async fn list_models(app: AppHandle) -> Result<ModelList, ApiError> {
+    blocking(move || {
+        let shell = app.state::<Shell>();
+        let demo = demo_model(app.clone());
+        let added = shell.settings.get().model_folders;
+        Ok(api::list_models(&shell.models, &added, demo.as_deref()))
+    })
+    .await
 }
 
 #[tauri::command]

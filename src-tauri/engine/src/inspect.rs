@@ -30,6 +30,8 @@ pub struct Inspection {
     pub submodels: Vec<SubmodelFacts>,
     /// Parts that a complete Gemma 3n has and this file has not.
     pub missing: Vec<&'static str>,
+    /// As the file itself says: "gemma".
+    pub license: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -86,6 +88,7 @@ fn inspect_checkpoint(checkpoint: &Checkpoint, config: &Config) -> Result<Inspec
             .map(|s| SubmodelFacts::new(s, config))
             .collect(),
         missing: missing(checkpoint, config)?,
+        license: license(checkpoint)?,
     };
     for name in checkpoint.names() {
         let Some(view) = checkpoint.tensor(name) else {
@@ -113,6 +116,22 @@ fn inspect_checkpoint(checkpoint: &Checkpoint, config: &Config) -> Result<Inspec
         *group += view.elements() as u64;
     }
     Ok(inspection)
+}
+
+/// From a package's metadata, or the head of a folder's model card.
+fn license(checkpoint: &Checkpoint) -> Result<Option<String>> {
+    if let Metadata::Gguf(gguf) = checkpoint.metadata() {
+        return Ok(gguf.opt_string("general.license")?.map(str::to_owned));
+    }
+    let card = checkpoint.text_file("README.md")?.unwrap_or_default();
+    let head = card
+        .strip_prefix("---")
+        .and_then(|rest| rest.split_once("\n---"));
+    let line =
+        head.and_then(|(head, _)| head.lines().find_map(|line| line.strip_prefix("license:")));
+    Ok(line
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty()))
 }
 
 fn missing(checkpoint: &Checkpoint, config: &Config) -> Result<Vec<&'static str>> {

@@ -32,7 +32,7 @@ async function showReady(set: (client: MockClient) => void = () => {}) {
 describe("the model", () => {
   test("none: one sentence, and the ways to choose one", async () => {
     const { client, slot } = show((client) => (client.picked = ["/models/b"]));
-    await fireEvent.click(await screen.findByRole("button", { name: "Choose a folder" }));
+    await fireEvent.click(await screen.findByRole("button", { name: "Choose a folder…" }));
     await waitFor(() => expect(slot("model-state")?.dataset.state).toBe("ready"));
     expect(client.opened).toEqual(["/models/b"]);
   });

@@ -1,4 +1,4 @@
-import { ApiFailure, type AskOptions, type ChatEvent, type Client, type ThreadEntry } from "../../lib/ipc/client";
+import { ApiFailure, type ChatEvent, type Client, type ThreadEntry } from "../../lib/ipc/client";
 import { m } from "../../lib/i18n/i18n.svelte";
 import { Draft } from "./draft.svelte";
 import type { ThreadsController } from "./threads.svelte";
@@ -36,8 +36,6 @@ export class ChatController {
   #titleRun: string | null = null;
   #titleTimer: ReturnType<typeof setTimeout> | undefined;
 
-  /** How answers are made: what is left out takes the model's own default. */
-  options = $state.raw<AskOptions>({});
   /** Tokens that the open model can keep in mind; null while none is open. */
   context = $state.raw<number | null>(null);
 
@@ -159,7 +157,7 @@ export class ChatController {
     if (!thread || question?.kind !== "question") return;
     const run = crypto.randomUUID();
     const place = this.#place;
-    await this.#run((on) => this.#client.retry({ run, question: question.id, options: this.options }, on), {
+    await this.#run((on) => this.#client.retry({ run, question: question.id, options: {} }, on), {
       run,
       stored: ({ answer: id }) => {
         const again = new Answer(id, question.id, [...answer.siblings, id]);
@@ -212,7 +210,7 @@ export class ChatController {
   async #ask(parts: Question["parts"], parent: string | null, old: Question | null, onstored: () => void) {
     const run = crypto.randomUUID();
     const place = this.#place;
-    const send = { run, thread: this.#thread?.id ?? null, parent, parts: [...parts], options: this.options };
+    const send = { run, thread: this.#thread?.id ?? null, parent, parts: [...parts], options: {} };
     await this.#run((on) => this.#client.send(send, on), {
       run,
       stored: ({ thread, question: id, answer: answerId }) => {
@@ -318,6 +316,13 @@ export class ChatController {
   #rekey(thread: string) {
     this.#drafts.set(thread, this.#draft);
     this.#drafts.delete(NEW);
+  }
+
+  /** The library as a whole was changed: what is on the page may be gone. */
+  async libraryChanged() {
+    await this.#threads.open();
+    if (this.#thread && !this.#threads.list.some((entry) => entry.id === this.#thread?.id)) this.newConversation();
+    else if (this.isEmpty) await this.start();
   }
 
   /** An answer on its way there ends by itself: it has no place to be written to. */

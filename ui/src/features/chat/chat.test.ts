@@ -43,12 +43,13 @@ describe("at the start", () => {
   });
 
   test("a library that cannot be opened says so until it can", async () => {
-    const { chat, threads } = await setUp((client) => {
+    const { client, chat, threads } = await setUp((client) => {
       client.keep("Late", "Two?", "No.");
-      client.libraryFailures = [new ApiFailure("storage", "Another Sotto has it open.")];
+      client.libraryFailure = new ApiFailure("storage", "Another Sotto has it open.");
     });
     expect(threads.failure?.message).toBe("Another Sotto has it open.");
     expect(threads.isOpen).toBe(false);
+    client.libraryFailure = null;
     await chat.start();
     expect(threads.failure).toBeNull();
     expect(texts(chat)).toEqual(["Two?", "No."]);
@@ -97,14 +98,6 @@ describe("sending", () => {
     await chat.send();
     expect(chat.failure).toBeNull();
     expect(chat.turns).toHaveLength(2);
-  });
-
-  test("settings of the generation go with every question", async () => {
-    const { client, chat } = await setUp();
-    chat.options = { temperature: 0.2 };
-    await send(chat, "One");
-    await chat.retry(lastAnswer(chat));
-    expect(client.asked.map((asked) => asked.options.temperature)).toEqual([0.2, 0.2]);
   });
 });
 

@@ -1,9 +1,11 @@
 import { app } from "./de/app";
 import { chat } from "./de/chat";
 import { failures } from "./de/failures";
+import { machine } from "./de/machine";
 import { models } from "./de/models";
 import { numbers } from "./de/numbers";
+import { settings } from "./de/settings";
 import type { Messages } from "./i18n.svelte";
 
 /** Du-Form, as apps for people at home use it. */
-export const de: Messages = { app, chat, failures, models, numbers };
+export const de: Messages = { app, chat, failures, machine, models, numbers, settings };

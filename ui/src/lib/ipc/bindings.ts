@@ -8,10 +8,12 @@ import * as __TAURI_EVENT from "@tauri-apps/api/event";
 /** Commands */
 export const commands = {
 	modelState: () => typedError<ModelState, ApiError>(__TAURI_INVOKE("model_state")),
-	/**  The model to open at start: that of the command line, else the one that was open last. */
+	/**  The model to open at start: that of the command line, else the chosen one, else the one that was open last. */
 	startModel: () => __TAURI_INVOKE<string | null>("start_model"),
 	/**  The demo model that comes with Sotto; none if someone took it out of the installation. */
 	demoModel: () => __TAURI_INVOKE<string | null>("demo_model"),
+	/**  What lies in Sotto's own folder and in those of the settings. */
+	listModels: () => typedError<ModelList, ApiError>(__TAURI_INVOKE("list_models")),
 	openModel: (path: string, progress: Channel<OpenProgress>) => typedError<ModelSummary, ApiError>(__TAURI_INVOKE("open_model", { path, progress })),
 	cancelOpen: () => __TAURI_INVOKE<void>("cancel_open"),
 	closeModel: () => typedError<null, ApiError>(__TAURI_INVOKE("close_model")),
@@ -50,6 +52,14 @@ export const commands = {
 	openFile: (file: string) => typedError<null, ApiError>(__TAURI_INVOKE("open_file", { file })),
 	/**  Opens an address in the user's browser or mail program; the page asks the user first. */
 	openLink: (address: string) => typedError<null, ApiError>(__TAURI_INVOKE("open_link", { address })),
+	memoryFigures: () => typedError<MemoryFigures | null, ApiError>(__TAURI_INVOKE("memory_figures")),
+	/**  Shows a file where it lies, or a folder's contents, in the file manager. */
+	reveal: (path: string) => typedError<null, ApiError>(__TAURI_INVOKE("reveal", { path })),
+	settingsState: () => __TAURI_INVOKE<SettingsState>("settings_state"),
+	/**  The changes hold even if they could not be written, which is the error then. */
+	changeSettings: (changes: SettingChange[]) => typedError<null, ApiError>(__TAURI_INVOKE("change_settings", { changes })),
+	/**  Writes the tray's menu in the language that the page has found. False if there is no tray on this desktop. */
+	speakTray: (language: Language) => __TAURI_INVOKE<boolean>("speak_tray", { language }),
 };
 
 /** Events */
@@ -101,6 +111,15 @@ text?: string; prompt_tokens: number; completion_tokens: number;
 /**  Positions of the context that are taken now. */
 context_tokens: number; time_to_first_token_ms: number; prefill_tokens_per_second: number; decode_tokens_per_second: number };
 
+/**  What is left out takes the model's own value. */
+export type CustomGeneration = {
+	temperature: number | null,
+	top_k: number | null,
+	top_p: number | null,
+	min_p: number | null,
+	repetition_penalty: number | null,
+};
+
 export type DoneReason = 
 /**  The model ended its turn. */
 "stop" | 
@@ -136,12 +155,34 @@ export type Figures = {
 	decode_tokens_per_second: number,
 };
 
+/**  How answers are written. */
+export type GenerationSettings = {
+	preset: Preset,
+	/**  What `Preset::Custom` means. */
+	custom: CustomGeneration,
+	/**  Where an answer is cut at the latest, in tokens, with every preset. */
+	max_tokens: number | null,
+};
+
+export type Language = "system" | "en" | "de";
+
 /**  Where conversations are kept. */
 export type LibraryState = {
 	folder: string,
 	/**  Size on disk. */
 	bytes: number,
 	threads: number,
+};
+
+/**  In bytes. The processes of the system's web view, which draw the page, are not Sotto's and not in it. */
+export type MemoryFigures = {
+	/**  What this process has in memory. */
+	resident: number,
+	/**  How that is made up; none where the system does not tell. */
+	kinds: ResidentKinds | null,
+	/**  What programs can still get without anything being written to disk. */
+	available: number,
+	total: number,
 };
 
 /**  A piece of a question, with its files in the library. */
@@ -160,6 +201,51 @@ export type MessageState = "streaming" | "complete" |
 "cut" | "stopped" | "failed" | 
 /**  Sotto ended while it was written. */
 "interrupted";
+
+export type ModelEntry = {
+	path: string,
+	name: string,
+	facts: ModelFacts | null,
+	/**  Why it cannot be opened. */
+	failure: ApiError | null,
+};
+
+/**  What was read from a model's headers. */
+export type ModelFacts = {
+	/**  "safetensors, bf16" or "GGUF, Q8_0". */
+	format: string,
+	submodel: string,
+	parameters: number,
+	effective_parameters: number,
+	context: number,
+	vision: boolean,
+	audio: boolean,
+	/**  Size on disk. */
+	bytes: number,
+	/**  What the model says its licence is, such as "gemma". */
+	license: string | null,
+	/**  It can be made a package of Sotto's own, which is smaller and faster. */
+	can_be_imported: boolean,
+};
+
+export type ModelFolder = {
+	path: string,
+	/**  Sotto's own, where imports go. */
+	is_own: boolean,
+	models: ModelEntry[],
+	/**  Why it cannot be looked into. */
+	failure: ApiError | null,
+	/**  It holds more than was looked at. */
+	is_cut: boolean,
+};
+
+/**  What there is to choose from. */
+export type ModelList = {
+	/**  The model that comes with Sotto. */
+	demo: ModelEntry | null,
+	/**  Sotto's own folder first, then those that the user added. */
+	folders: ModelFolder[],
+};
 
 /**  What the one model of this process is doing. */
 export type ModelState = ({ state: "none" }) & { path?: never; percent?: never; stage?: never } | { state: "opening"; path: string; stage: OpenStage; 
@@ -208,12 +294,29 @@ export type OpenRequested = {
 /**  What is being done while a model is opened. */
 export type OpenStage = "looking_at_files" | "reading_weights";
 
+export type Preset = "precise" | "balanced" | "creative" | "custom";
+
+export type ResidentKinds = {
+	/**  Parts of files, the model's above all: the system takes them back when it needs the room. */
+	file_backed: number,
+	/**  Sotto's own: it stays until Sotto lets go of it. */
+	anonymous: number,
+};
+
 /**  A further answer to a stored question. */
 export type Retry = {
 	/**  An id of the caller's choice, to stop the answer by. */
 	run: string,
 	question: string,
 	options: AskOptions,
+};
+
+/**  What was lost with a damaged file. */
+export type Salvage = {
+	/**  The fields that have their defaults again, such as "generation.preset". */
+	lost: string[],
+	/**  Where the damaged file lies now; none if it could not be moved. */
+	kept_as: string | null,
 };
 
 /**  A conversation in which something was found. */
@@ -236,6 +339,35 @@ export type Send = {
 	options: AskOptions,
 };
 
+/**  What sends a question; the other one breaks the line. */
+export type SendKey = "enter" | "ctrl_enter";
+
+/**  One thing that the user changed. */
+export type SettingChange = { setting: "theme"; value: Theme } | { setting: "text_size"; value: TextSize } | { setting: "language"; value: Language } | { setting: "send_key"; value: SendKey } | { setting: "close_to_tray"; value: boolean } | { setting: "generation"; value: GenerationSettings } | { setting: "model_folders"; value: string[] } | { setting: "default_model"; value?: string | null };
+
+/**  Every combination of values is a valid one. */
+export type Settings = {
+	theme: Theme,
+	text_size: TextSize,
+	language: Language,
+	send_key: SendKey,
+	/**  Closing the window leaves Sotto running behind its icon in the tray. */
+	close_to_tray: boolean,
+	generation: GenerationSettings,
+	/**  Where models are looked for, beside Sotto's own folder. */
+	model_folders: string[],
+	/**  The model to open at the start; without it the one that was open last. */
+	default_model: string | null,
+	last_model: string | null,
+};
+
+/**  What the window shows of the settings. */
+export type SettingsState = {
+	settings: Settings,
+	/**  Set if the file was damaged when Sotto started. */
+	salvage: Salvage | null,
+};
+
 export type StoredMessage = {
 	id: string,
 	/**  The message that it follows; none at the start. */
@@ -250,6 +382,10 @@ export type StoredMessage = {
 	/**  Every message that follows the same one, itself among them, the oldest first. */
 	siblings: string[],
 };
+
+export type TextSize = "small" | "normal" | "large" | "larger" | "largest";
+
+export type Theme = "system" | "light" | "dark";
 
 /**  A conversation in the list. */
 export type ThreadEntry = {

@@ -6,13 +6,43 @@
 import { getCurrentWebview } from "@tauri-apps/api/webview";
 import { open } from "@tauri-apps/plugin-dialog";
 
-import { commands, events, type ModelState, type ModelSummary, type OpenProgress } from "./bindings";
+import {
+  commands,
+  events,
+  type Language,
+  type MemoryFigures,
+  type ModelList,
+  type ModelState,
+  type ModelSummary,
+  type OpenProgress,
+  type SettingChange,
+  type SettingsState,
+} from "./bindings";
 import { tauriLibrary, type LibraryClient } from "./library";
 import { channel, take } from "./reply";
 
 export type { ErrorCode, ModelState, ModelSummary, OpenProgress, OpenStage } from "./bindings";
 export * from "./library";
 export { ApiFailure } from "./reply";
+
+export type {
+  CustomGeneration,
+  GenerationSettings,
+  Language,
+  MemoryFigures,
+  ModelEntry,
+  ModelFacts,
+  ModelFolder,
+  ModelList,
+  Preset,
+  Salvage,
+  SendKey,
+  SettingChange,
+  Settings,
+  SettingsState,
+  TextSize,
+  Theme,
+} from "./bindings";
 
 /** Files that hover over the window, leave it again, or were dropped on it. */
 export type DropEvent = { type: "over" } | { type: "leave" } | { type: "drop"; paths: string[] };
@@ -38,6 +68,18 @@ export interface Client extends LibraryClient {
   onFiles(on: (event: DropEvent) => void): () => void;
   /** Another start of Sotto asked this window to open a model. */
   onOpenRequested(on: (path: string) => void): () => void;
+
+  listModels(): Promise<ModelList>;
+  /** `null` where the system does not tell. */
+  memoryFigures(): Promise<MemoryFigures | null>;
+  /** Shows a file or folder in the file manager. */
+  reveal(path: string): Promise<void>;
+
+  settingsState(): Promise<SettingsState>;
+  /** The changes hold even if this rejects, which means that they could not be written. */
+  changeSettings(changes: SettingChange[]): Promise<void>;
+  /** False if this desktop has no tray. */
+  speakTray(language: Language): Promise<boolean>;
 }
 
 export const tauriClient: Client = {
@@ -71,4 +113,12 @@ export const tauriClient: Client = {
     const stop = events.openRequested.listen((event) => on(event.payload.path));
     return () => void stop.then((end) => end());
   },
+
+  listModels: () => take(commands.listModels()),
+  memoryFigures: () => take(commands.memoryFigures()),
+  reveal: async (path) => void (await take(commands.reveal(path))),
+
+  settingsState: () => commands.settingsState(),
+  changeSettings: async (changes) => void (await take(commands.changeSettings(changes))),
+  speakTray: (language) => commands.speakTray(language),
 };

@@ -1,6 +1,6 @@
 /** A scripted stand-in for the conversations on the Rust side, kept in memory. */
 import type { MessagePart, StoredMessage, ThreadEntry, ThreadView, Waveform } from "./library";
-import type { Attached, ChatEvent, DoneReason, ExportFormat, LibraryClient, Retry, SearchHit, Send } from "./library";
+import type { Attached, ChatEvent, DoneReason, ExportFormat, LibraryClient, LibraryState, Retry, SearchHit, Send } from "./library";
 import { ApiFailure } from "./reply";
 
 interface MockThread {
@@ -17,8 +17,10 @@ const PIXEL =
   "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==";
 
 export class MockLibrary implements LibraryClient {
+  library: LibraryState = { folder: "/home/ada/.local/share/sotto", bytes: 3.4e6, threads: 12 };
+  /** Why the library cannot be used. */
+  libraryFailure: ApiFailure | null = null;
   /** Rejections to come, one for each next call. */
-  libraryFailures: ApiFailure[] = [];
   attachFailures: ApiFailure[] = [];
   /** Before the question is stored, and after. */
   sendFailures: ApiFailure[] = [];
@@ -40,6 +42,8 @@ export class MockLibrary implements LibraryClient {
 
   readonly asked: (Send | Retry)[] = [];
   readonly titled: string[] = [];
+  readonly exports: string[] = [];
+  readonly imports: string[] = [];
   readonly exported: [string, ExportFormat, string][] = [];
   readonly discarded: string[] = [];
   readonly openedOutside: string[] = [];
@@ -49,9 +53,8 @@ export class MockLibrary implements LibraryClient {
   #clock = Date.UTC(2026, 0, 5, 12);
 
   async libraryState() {
-    const failure = this.libraryFailures.shift();
-    if (failure) throw failure;
-    return { folder: "/home/ada/.local/share/sotto", bytes: 81_920, threads: this.#threads.length };
+    if (this.libraryFailure) throw this.libraryFailure;
+    return this.library;
   }
 
   async threads() {
@@ -103,11 +106,19 @@ export class MockLibrary implements LibraryClient {
     this.exported.push([thread, format, to]);
   }
 
-  exportAll = async () => this.#threads.length;
-  importThreads = async () => ({ added: 2, known: 1 });
+  async exportAll(folder: string) {
+    this.exports.push(folder);
+    return this.library.threads;
+  }
+
+  async importThreads(from: string) {
+    this.imports.push(from);
+    return { added: 2, known: 1 };
+  }
 
   async eraseLibrary() {
     this.#threads = [];
+    this.library = { ...this.library, threads: 0, bytes: 98_304 };
   }
 
   async send(send: Send, on: (event: ChatEvent) => void) {

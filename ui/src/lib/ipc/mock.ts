@@ -1,7 +1,9 @@
 /**
  * A scripted stand-in for the Rust side: the tests set its fields, and a plain browser runs on its defaults.
  */
+import { defaults } from "../settings/defaults";
 import { ApiFailure, type Client, type DropEvent, type ModelState, type ModelSummary, type OpenProgress } from "./client";
+import type { Language, MemoryFigures, ModelEntry, ModelList, SettingChange, SettingsState } from "./client";
 import { MockLibrary } from "./mock-library";
 
 export const exampleModel: ModelSummary = {
@@ -19,6 +21,52 @@ export const exampleModel: ModelSummary = {
   notice: "This is the browser preview: answers are scripted.",
 };
 
+export const demoEntry: ModelEntry = {
+  path: "/resources/demo/sotto-demo.gguf",
+  name: "sotto-demo",
+  failure: null,
+  facts: {
+    format: "GGUF, Q8_0",
+    submodel: "whole",
+    parameters: 6.51e6,
+    effective_parameters: 2.7e6,
+    context: 2048,
+    vision: true,
+    audio: true,
+    bytes: 8.05e6,
+    license: "apache-2.0",
+    can_be_imported: false,
+  },
+};
+
+export const exampleEntry: ModelEntry = {
+  path: "/models/gemma-3n-E4B-it",
+  name: "gemma-3n-E4B-it",
+  failure: null,
+  facts: {
+    format: "safetensors, bf16",
+    submodel: "E4B",
+    parameters: 7.85e9,
+    effective_parameters: 3.98e9,
+    context: 32_768,
+    vision: true,
+    audio: true,
+    bytes: 15.7e9,
+    license: "gemma",
+    can_be_imported: true,
+  },
+};
+
+export const brokenEntry: ModelEntry = {
+  path: "/models/half.gguf",
+  name: "half",
+  facts: null,
+  failure: {
+    code: "model_broken",
+    message: "/models/half.gguf is cut short at byte 1048576 of 2980000000; download it again.",
+  },
+};
+
 export class MockClient extends MockLibrary implements Client {
   state: ModelState = { state: "none" };
   start: string | null = null;
@@ -28,6 +76,30 @@ export class MockClient extends MockLibrary implements Client {
   openFailures: ApiFailure[] = [];
   /** What the dialogs return. */
   picked: string[] = [];
+
+  list: ModelList = {
+    demo: demoEntry,
+    folders: [
+      { path: "/home/ada/.local/share/sotto/models", is_own: true, models: [], failure: null, is_cut: false },
+      { path: "/models", is_own: false, models: [exampleEntry, brokenEntry], failure: null, is_cut: false },
+    ],
+  };
+  memory: MemoryFigures | null = {
+    resident: 1.32e9,
+    kinds: { file_backed: 1.05e9, anonymous: 0.27e9 },
+    available: 4.1e9,
+    total: 8.2e9,
+  };
+  settings: SettingsState = { settings: structuredClone(defaults), salvage: null };
+  hasTray = true;
+  /** Why the settings' file cannot be written. */
+  settingsFailure: ApiFailure | null = null;
+  revealFailure: ApiFailure | null = null;
+
+  readonly changes: SettingChange[] = [];
+  readonly revealed: string[] = [];
+  trayLanguage: Language | null = null;
+  memoryReads = 0;
 
   readonly opened: string[] = [];
   #cancelled = false;
@@ -78,6 +150,30 @@ export class MockClient extends MockLibrary implements Client {
   onOpenRequested(on: (path: string) => void) {
     this.#requests.add(on);
     return () => void this.#requests.delete(on);
+  }
+
+  listModels = async () => this.list;
+
+  async memoryFigures() {
+    this.memoryReads += 1;
+    return this.memory;
+  }
+
+  async reveal(path: string) {
+    if (this.revealFailure) throw this.revealFailure;
+    this.revealed.push(path);
+  }
+
+  settingsState = async () => this.settings;
+
+  async changeSettings(changes: SettingChange[]) {
+    this.changes.push(...changes);
+    if (this.settingsFailure) throw this.settingsFailure;
+  }
+
+  async speakTray(language: Language) {
+    this.trayLanguage = language;
+    return this.hasTray;
   }
 
   /** Plays a drag over the window. */

@@ -2,6 +2,7 @@ export const app = {
   screens: "Seiten",
   chat: "Chat",
   models: "Modelle",
+  settings: "Einstellungen",
   shortcut: (name: string, digit: string) => `${name} (Strg+${digit})`,
   newConversation: "Neue Unterhaltung",
   newConversationHint: "Neue Unterhaltung (Strg+N)",

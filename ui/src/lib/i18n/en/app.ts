@@ -2,6 +2,7 @@ export const app = {
   screens: "Screens",
   chat: "Chat",
   models: "Models",
+  settings: "Settings",
   shortcut: (name: string, digit: string) => `${name} (Ctrl+${digit})`,
   newConversation: "New conversation",
   newConversationHint: "New conversation (Ctrl+N)",

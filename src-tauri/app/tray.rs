@@ -1,0 +1,72 @@
+//! The icon in the tray, where the desktop has one.
+
+use std::panic;
+
+use api::Language;
+use tauri::menu::{Menu, MenuItem};
+use tauri::tray::{MouseButton, TrayIconBuilder, TrayIconEvent};
+use tauri::{AppHandle, Wry};
+
+const ID: &str = "sotto";
+
+/// Puts the icon there. Where that cannot be done Sotto goes without it, and closing its window ends it.
+pub fn put_up(app: &AppHandle) {
+    // On Linux the library behind it is loaded at this moment, and a missing one is a panic.
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let built = panic::catch_unwind(panic::AssertUnwindSafe(|| build(app)));
+    panic::set_hook(hook);
+    match built {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => eprintln!("sotto: this desktop has no tray: {e}"),
+        Err(_) => eprintln!("sotto: there is no tray without libayatana-appindicator3"),
+    }
+}
+
+pub fn is_up(app: &AppHandle) -> bool {
+    app.tray_by_id(ID).is_some()
+}
+
+/// Writes the menu in this language; false if there is no tray.
+pub fn speak(app: &AppHandle, language: Language) -> bool {
+    let menu = menu(app, language);
+    match (app.tray_by_id(ID), menu) {
+        (Some(tray), Ok(menu)) => tray.set_menu(Some(menu)).is_ok(),
+        _ => false,
+    }
+}
+
+fn build(app: &AppHandle) -> tauri::Result<()> {
+    let mut tray = TrayIconBuilder::with_id(ID)
+        .tooltip("Sotto")
+        .menu(&menu(app, Language::En)?)
+        .show_menu_on_left_click(false)
+        .on_menu_event(|app, event| match event.id().as_ref() {
+            "show" => crate::show_window(app),
+            "quit" => app.exit(0),
+            _ => {}
+        })
+        .on_tray_icon_event(|tray, event| {
+            if let TrayIconEvent::Click {
+                button: MouseButton::Left,
+                ..
+            } = event
+            {
+                crate::show_window(tray.app_handle());
+            }
+        });
+    if let Some(icon) = app.default_window_icon() {
+        tray = tray.icon(icon.clone());
+    }
+    tray.build(app).map(drop)
+}
+
+fn menu(app: &AppHandle, language: Language) -> tauri::Result<Menu<Wry>> {
+    let (show, quit) = match language {
+        Language::De => ("Sotto zeigen", "Sotto beenden"),
+        Language::En | Language::System => ("Show Sotto", "Quit Sotto"),
+    };
+    let show = MenuItem::with_id(app, "show", show, true, None::<&str>)?;
+    let quit = MenuItem::with_id(app, "quit", quit, true, None::<&str>)?;
+    Menu::with_items(app, &[&show, &quit])
+}
