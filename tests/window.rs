@@ -234,7 +234,7 @@ fn a_broken_model_is_named_and_another_can_be_chosen() {
 
     let window = desktop.open(&[folder.to_str().unwrap()]);
     wait_for_state(&window, "failed");
-    let sentence = window.text("[data-slot=notice] p");
+    let sentence = window.text("[data-slot=notice] .text");
     assert!(sentence.ends_with('.'), "{sentence}");
     assert_eq!(
         window.text("[data-slot=choose-another]"),

@@ -1,7 +1,6 @@
 import { mount } from "svelte";
 
 import "./app.css";
-import { i18n } from "./lib/i18n/i18n.svelte";
 import { tauriClient, type Client } from "./lib/ipc/client";
 import Main from "./views/Main.svelte";
 
@@ -12,11 +11,14 @@ async function client(): Promise<Client> {
     const mock = new MockClient();
     mock.delayMs = 150;
     mock.picked = ["/models/gemma-3n-example"];
+    // The browser tests set the stage before the page comes up, and play on it later.
+    const stage = window as { setStage?: (mock: unknown) => void; mock?: unknown };
+    stage.setStage?.(mock);
+    stage.mock = mock;
     return mock;
   }
   return tauriClient;
 }
 
-i18n.speak(null);
 const target = document.getElementById("app");
 if (target) mount(Main, { target, props: { client: await client() } });

@@ -1,7 +1,7 @@
 //! The models that lie in folders, with what their headers say.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 use specta::Type;
@@ -81,14 +81,17 @@ pub fn list_models(own: &Path, added: &[PathBuf], demo: Option<&Path>) -> ModelL
 fn folder(path: &Path, is_own: bool) -> ModelFolder {
     let mut search = Search::default();
     let failure = search.look_into(path, DEPTH).err().map(|e| {
-        let (path, code) = (path.display(), ErrorCode::ModelMissing);
-        let message = match e.kind() {
-            std::io::ErrorKind::NotFound => {
-                format!("{path} is not there any more. Put it back, or take it off the list.")
-            }
-            _ => format!("{path} cannot be read ({e}). Check the folder, then look again."),
-        };
-        ApiError::new(code, message)
+        let path = path.display();
+        match e.kind() {
+            io::ErrorKind::NotFound => ApiError::new(
+                ErrorCode::ModelMissing,
+                format!("{path} is not there any more. Put it back, or take it off the list."),
+            ),
+            _ => ApiError::new(
+                ErrorCode::InputUnreadable,
+                format!("{path} cannot be read ({e}). Check the folder, then look again."),
+            ),
+        }
     });
     search.found.sort();
     ModelFolder {
@@ -107,7 +110,7 @@ struct Search {
 }
 
 impl Search {
-    fn look_into(&mut self, folder: &Path, depth: usize) -> std::io::Result<()> {
+    fn look_into(&mut self, folder: &Path, depth: usize) -> io::Result<()> {
         let mut folders = Vec::new();
         let (mut has_config, mut has_weights) = (false, false);
         for entry in fs::read_dir(folder)? {

@@ -60,6 +60,7 @@ export const models = {
   ownFolder: "Sottos Ordner",
   ownEmpty: "Hier ist noch nichts. Lege Modelle in diesen Ordner.",
   folderEmpty: "In diesem Ordner ist kein Gemma-3n-Modell.",
+  folderGone: "Diesen Ordner gibt es nicht mehr. Stelle ihn wieder her und suche neu, oder nimm ihn von der Liste.",
   folderCut:
     "In diesem Ordner ist sehr viel, und nur ein Teil davon wurde angesehen. Füge den Ordner der Modelle selbst hinzu.",
   addFolder: "Ordner hinzufügen …",

@@ -60,6 +60,7 @@ export const models = {
   ownFolder: "Sotto's folder",
   ownEmpty: "Nothing here yet. Put models into this folder.",
   folderEmpty: "There is no Gemma 3n model in this folder.",
+  folderGone: "This folder is not there any more. Put it back and look again, or take it off the list.",
   folderCut: "This folder holds very much, and only a part of it was looked at. Add the folder of the models itself.",
   addFolder: "Add a folder…",
   addFolderTitle: "Choose a folder with models",

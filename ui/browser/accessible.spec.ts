@@ -1,0 +1,100 @@
+import { expect, test, type Page } from "@playwright/test";
+
+import type { MockClient } from "../src/lib/ipc/mock";
+import { open, show, violations } from "./stage";
+
+/** Every state that looks different: how the mock is set, and what is done on the page. */
+const states: Record<string, { set?: (mock: MockClient) => void; act?: (page: Page) => Promise<unknown> }> = {
+  "no model": { act: (page) => page.locator("[data-slot=first-model]").waitFor() },
+  "an answer": {
+    set: (mock) => {
+      mock.start = "/models/a";
+    },
+    act: async (page) => {
+      await page.locator("[data-state=ready]").waitFor();
+      await page.locator("[data-slot=question]").fill("Why?");
+      await page.keyboard.press("Enter");
+      await page.locator("[data-slot=answer][data-state=done]").waitFor();
+    },
+  },
+  opening: {
+    set: (mock) => {
+      mock.start = "/models/a";
+      mock.delayMs = 100_000;
+    },
+    act: (page) => page.locator("[data-slot=cancel-open]").waitFor(),
+  },
+  failures: {
+    set: (mock) => {
+      const failure = (code: string, message: string) => Object.assign(new Error(message), { code }) as never;
+      mock.start = "/models/a";
+      mock.openFailures = [failure("model_broken", "It is broken.")];
+      mock.libraryFailure = failure("storage", "Sotto may not write to /data; make it writable and try again.");
+      mock.settings.salvage = { lost: ["theme"], kept_as: "/data/settings.broken.json" };
+    },
+    act: (page) => page.locator("[data-slot=choose-another]").waitFor(),
+  },
+  models: {
+    set: (mock) => {
+      mock.start = mock.demo;
+      mock.settings.settings.default_model = "/models/gemma-3n-E4B-it";
+      mock.list.folders.push({
+        path: "/gone",
+        is_own: false,
+        models: [],
+        failure: { code: "model_missing", message: "/gone is not there any more." },
+        is_cut: true,
+      });
+    },
+    act: async (page) => {
+      await show(page, "models");
+      await page.locator("[data-slot=folder-gone]").waitFor();
+      await page.locator("[data-slot=model][data-open=true]").waitFor();
+      await page.locator("[data-slot=menu] summary").first().click();
+    },
+  },
+  memory: { act: (page) => page.locator("[data-slot=popover] summary").click() },
+  settings: {
+    set: (mock) => {
+      mock.settings.settings.generation.preset = "custom";
+    },
+    act: async (page) => {
+      await show(page, "settings");
+      await page.locator("[data-slot=data-size]").waitFor();
+      await page.locator("[data-slot=advanced] input").first().fill("7");
+      await page.keyboard.press("Tab");
+      await page.locator("[aria-invalid=true]").waitFor();
+    },
+  },
+  "the question before erasing": {
+    act: async (page) => {
+      await show(page, "settings");
+      await page.locator("[data-slot=erase-all]").click();
+      await page.locator("[data-slot=confirm]").waitFor();
+    },
+  },
+};
+
+for (const theme of ["light", "dark"] as const) {
+  for (const language of ["en", "de"] as const) {
+    for (const [name, { set, act }] of Object.entries(states)) {
+      test(`axe finds nothing: ${name}, ${theme}, ${language}`, async ({ page }) => {
+        const stage = `(mock) => {
+          Object.assign(mock.settings.settings, { theme: "${theme}", language: "${language}" });
+          (${set ?? "() => {}"})(mock);
+        }`;
+        await open(page, { toString: () => stage } as never);
+        await act?.(page);
+        await expect(page.locator("html")).toHaveAttribute("lang", language);
+        await expect(page.locator("html")).toHaveAttribute("data-theme", theme);
+        expect(await violations(page)).toEqual([]);
+      });
+    }
+  }
+}
+
+test("axe is at work: it finds a button without a name", async ({ page }) => {
+  await open(page);
+  await page.evaluate(() => document.querySelector("main")?.append(document.createElement("button")));
+  expect((await violations(page)).join()).toContain("button-name");
+});

@@ -1,0 +1,58 @@
+import { expect, test } from "vitest";
+
+import { ApiFailure } from "../../lib/ipc/client";
+import { MockClient } from "../../lib/ipc/mock";
+import { SettingsController } from "../../lib/settings/settings.svelte";
+import { CatalogueController } from "./catalogue.svelte";
+
+function setUp() {
+  const client = new MockClient();
+  const settings = new SettingsController(client);
+  return { client, settings, catalogue: new CatalogueController(client, settings) };
+}
+
+test("there is no list before the first look", async () => {
+  const { client, catalogue } = setUp();
+  expect(catalogue.list).toBeNull();
+  await catalogue.look();
+  expect(catalogue.list).toBe(client.list);
+  expect(catalogue.isLooking).toBe(false);
+});
+
+test("a folder is added once, and looked into", async () => {
+  const { client, settings, catalogue } = setUp();
+  client.picked = ["/models"];
+  await catalogue.addFolder();
+  await catalogue.addFolder();
+  expect(settings.values.model_folders).toEqual(["/models"]);
+  expect(client.changes).toEqual([{ setting: "model_folders", value: ["/models"] }]);
+  expect(catalogue.list).not.toBeNull();
+  await catalogue.removeFolder("/models");
+  expect(settings.values.model_folders).toEqual([]);
+});
+
+test("a dialog that is left adds nothing", async () => {
+  const { client, catalogue } = setUp();
+  await catalogue.addFolder();
+  expect(client.changes).toEqual([]);
+});
+
+test("the default can be set and taken back", async () => {
+  const { client, catalogue } = setUp();
+  await catalogue.setDefault("/models/a");
+  expect(catalogue.default).toBe("/models/a");
+  await catalogue.setDefault(null);
+  expect(catalogue.default).toBeNull();
+  expect(client.changes).toHaveLength(2);
+});
+
+test("what cannot be shown is said", async () => {
+  const { client, catalogue } = setUp();
+  client.revealFailure = new ApiFailure("unsupported", "No file manager could be opened.");
+  await catalogue.reveal("/models/a");
+  expect(catalogue.failure?.message).toContain("No file manager");
+  client.revealFailure = null;
+  await catalogue.reveal("/models/a");
+  expect(client.revealed).toEqual(["/models/a"]);
+  expect(catalogue.failure).toBeNull();
+});
