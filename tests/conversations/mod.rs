@@ -235,7 +235,7 @@ fn a_file_that_cannot_be_used_ends_in_a_sentence() {
         window.drop_files(&[path.to_str().unwrap()]);
         let sentence = wait_until(expected, || {
             let text = window
-                .js("return document.querySelector('[data-slot=refusal] p')?.innerText ?? ''");
+                .js("return document.querySelector('[data-slot=refusal] .text')?.innerText ?? ''");
             let text = text.as_str().unwrap().to_owned();
             text.contains(expected).then_some(text)
         });

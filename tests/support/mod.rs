@@ -29,7 +29,7 @@ pub const CONTROL: &str = "\u{e009}";
 pub const DOWN: &str = "\u{e015}";
 
 /// Longer than anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What outlives one window: the screen, the bus, and the files in the user's home.
 pub struct Desktop {
@@ -165,9 +165,16 @@ impl Window<'_> {
     }
 
     pub fn text(&self, css: &str) -> String {
-        let path = format!("/session/{}/element/{}/text", self.session, self.find(css));
-        let text = self.http("GET", &path, &Value::Null).unwrap();
-        text.as_str().unwrap().to_owned()
+        // The page may replace an element between the two requests.
+        wait_until(css, || {
+            let path = format!(
+                "/session/{}/element/{}/text",
+                self.session,
+                self.find_now(css)?
+            );
+            let text = self.http("GET", &path, &Value::Null).ok()?;
+            Some(text.as_str()?.to_owned())
+        })
     }
 
     pub fn click(&self, css: &str) {
