@@ -93,7 +93,7 @@ fn without_a_model_the_window_asks_for_one() {
     assert!(
         window
             .text("[data-slot=first-model]")
-            .contains("Choose a Gemma 3n model")
+            .contains("Which model shall answer?")
     );
     window.screenshot("first-start");
 
@@ -246,4 +246,124 @@ fn a_broken_model_is_named_and_another_can_be_chosen() {
     desktop.second_start(&[&tiny_checkpoint()]);
     wait_for_state(&window, "ready");
     assert!(!window.has("[data-slot=notice][role=alert]"));
+}
+
+#[test]
+fn settings_hold_until_the_next_start_and_reach_the_model() {
+    let desktop = Desktop::new();
+    let root = |window: &Window, name: &str| {
+        let value = window.js(&format!("return document.documentElement.{name}"));
+        value.as_str().unwrap_or_default().to_owned()
+    };
+    let window = desktop.open(&[]);
+    window.find("[data-slot=first-model]");
+    window.press_with(CONTROL, "3");
+    window.click("input[value=dark]");
+    window.click("input[value=large]");
+    window.click("input[value=de]");
+    wait_until("the page speaks German", || {
+        (window.text("h1") == "Einstellungen").then_some(())
+    });
+    // The longest answer is the last of the fields that unfold.
+    window.click("[data-slot=advanced] summary");
+    window.click("[data-slot=advanced] div div:last-of-type input");
+    window.press("3\t");
+    let file = desktop.home.path().join(".config/sotto/settings.json");
+    wait_until("the settings are on the disk", || {
+        let text = fs::read_to_string(&file).ok()?;
+        text.contains("\"max_tokens\": 3").then_some(())
+    });
+    window.screenshot("settings");
+    drop(window);
+
+    // A damaged field costs itself alone.
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("\"large\"", "\"enormous\"")).unwrap();
+    let window = desktop.open(&[]);
+    let sentence = window.text("[data-slot=salvage]");
+    assert!(sentence.contains("settings.broken.json"), "{sentence}");
+    assert_eq!(root(&window, "dataset.theme"), "dark");
+    assert_eq!(root(&window, "dataset.textSize"), "normal");
+    assert_eq!(root(&window, "lang"), "de");
+
+    window.click("[data-slot=try-demo]");
+    wait_for_state(&window, "ready");
+    window.click(QUESTION);
+    window.press("What can you do?");
+    window.press(ENTER);
+    let (text, reason) = finished_answer(&window, 1);
+    assert_eq!(reason, "length", "{text}");
+}
+
+#[test]
+fn the_demo_is_on_the_list_and_opens_by_keyboard() {
+    let desktop = Desktop::new();
+    let window = desktop.open(&[]);
+    window.find("[data-slot=first-model]");
+    window.press_with(CONTROL, "2");
+    let card = window.text("[data-slot=model]");
+    assert!(card.contains("6.45 million parameters"), "{card}");
+    wait_until("Tab leads to the button", || {
+        window.press(TAB);
+        (window.focus() == "open-model").then_some(())
+    });
+    window.press(ENTER);
+    wait_for_state(&window, "ready");
+    window.find("[data-slot=model][data-open=true]");
+    // The keyboard has stayed where it was, and the button closes the model now.
+    assert_eq!(window.focus(), "open-model");
+    let memory = window.text("[data-slot=memory]");
+    assert!(
+        memory.starts_with("Sotto ") && memory.ends_with(" free"),
+        "{memory}"
+    );
+    window.screenshot("models");
+    window.press(ENTER);
+    wait_for_state(&window, "none");
+}
+
+#[test]
+fn conversations_that_another_sotto_holds_are_named_and_trying_again_helps() {
+    let desktop = Desktop::new();
+    let folder = desktop.home.path().join(".local/share/sotto");
+    fs::create_dir_all(&folder).unwrap();
+    let lock = fs::File::create(folder.join("library.lock")).unwrap();
+    lock.lock().unwrap();
+
+    let window = desktop.open(&[]);
+    let sentence = window.text("[data-slot=library-blocked]");
+    assert!(sentence.contains("close it and try again"), "{sentence}");
+    window.screenshot("library-in-use");
+    drop(lock);
+    window.click("[data-slot=library-blocked] button");
+    wait_until("the library is open", || {
+        (!window.has("[data-slot=library-blocked]")).then_some(())
+    });
+}
+
+#[test]
+#[ignore = "`cargo xtask screenshots` runs it"]
+fn pictures_of_the_readme() {
+    let desktop = Desktop::new();
+    let window = desktop.open(&[]);
+    window.click("[data-slot=try-demo]");
+    wait_for_state(&window, "ready");
+    window.click(QUESTION);
+    for (n, question) in ["What can you do?", "Do you need the internet?"]
+        .iter()
+        .enumerate()
+    {
+        window.press(question);
+        window.press(ENTER);
+        finished_answer(&window, n + 1);
+    }
+    window.screenshot("window");
+    window.press_with(CONTROL, "2");
+    window.find("[data-slot=model][data-open=true]");
+    window.screenshot("models");
+    window.press_with(CONTROL, "3");
+    window.click("input[value=dark]");
+    window.find("[data-slot=data-size]");
+    window.js("document.activeElement.blur()");
+    window.screenshot("settings");
 }

@@ -23,12 +23,11 @@ export default defineConfig(
   // TypeScript itself finds names that do not exist.
   { files: ["**/*.ts", "**/*.svelte"], rules: { "no-undef": "off" } },
   { files: ["src/**"], ignores: ["src/lib/ipc/**"], rules: restrict(noTauri) },
-  {
-    files: ["src/features/chat/**"],
-    rules: restrict(noTauri, { group: ["**/models/**"], message: "Features meet in views/." }),
-  },
-  {
-    files: ["src/features/models/**"],
-    rules: restrict(noTauri, { group: ["**/chat/**"], message: "Features meet in views/." }),
-  },
+  ...["chat", "memory", "models", "settings", "threads"].map((feature, _, all) => ({
+    files: [`src/features/${feature}/**`],
+    rules: restrict(noTauri, {
+      group: all.filter((other) => other !== feature).map((other) => `../${other}/**`),
+      message: "Features meet in views/.",
+    }),
+  })),
 );

@@ -20,8 +20,8 @@ export default defineConfig({
     locale: "en-GB",
     viewport: { width: 1200, height: 800 },
     launchOptions: {
-      // The system's own: Playwright's would be a download.
-      executablePath: process.env["SOTTO_CHROMIUM"] ?? "/usr/bin/chromium",
+      // Debian's, which `cargo xtask test` installs: Playwright's own would be a download.
+      executablePath: "/usr/bin/chromium",
       args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
     },
   },

@@ -458,4 +458,21 @@ fn what_a_model_writes_is_shown_and_nothing_more() {
     );
     assert_eq!(refused["code"], "unsupported");
     assert_eq!(window.js("return location.pathname"), "/");
+
+    // In a narrow window the list comes when it is called, and lies over the conversation.
+    let shows_list =
+        || window.js("return document.querySelector('[data-slot=threads]').checkVisibility()");
+    assert_eq!(shows_list(), true);
+    window.set_size(700, 600);
+    wait_until("the list is folded", || {
+        (shows_list() == false).then_some(())
+    });
+    window.screenshot("narrow");
+    window.click("[data-slot=toggle-list]");
+    assert_eq!(shows_list(), true);
+    window.screenshot("narrow-list");
+    window.click("[data-slot=thread]");
+    wait_until("the list is folded again", || {
+        (shows_list() == false).then_some(())
+    });
 }

@@ -272,7 +272,7 @@ impl Window<'_> {
             .unwrap();
     }
 
-    /// Saves a picture of the whole screen as `$SOTTO_SCREENSHOTS/NAME.png`, for people to look at;
+    /// Saves a picture of the window as `$SOTTO_SCREENSHOTS/NAME.png`, for people to look at;
     /// does nothing without that variable.
     pub fn screenshot(&self, name: &str) {
         let Some(folder) = std::env::var_os("SOTTO_SCREENSHOTS") else {
@@ -285,10 +285,18 @@ impl Window<'_> {
         let status = self
             .desktop
             .command("import")
-            .args(["-window", "root"])
+            .args(["-window", "root", "-crop"])
+            // The window's corner is the screen's.
+            .arg(format!("{}+0+0", self.size()))
+            .args(["+repage", "-strip"])
             .arg(Path::new(&folder).join(name).with_extension("png"))
             .status();
         assert!(status.unwrap().success());
+    }
+
+    fn size(&self) -> String {
+        let size = self.js("return `${innerWidth}x${innerHeight}`");
+        size.as_str().unwrap().to_owned()
     }
 
     /// Saves a picture of the whole screen; never panics, since it runs when a test has.

@@ -1,5 +1,3 @@
-import { createRequire } from "node:module";
-
 import { expect, type Page } from "@playwright/test";
 
 import type { MockClient } from "../src/lib/ipc/mock";
@@ -11,7 +9,7 @@ declare global {
   }
 }
 
-const AXE = createRequire(import.meta.url).resolve("axe-core");
+const AXE = "node_modules/axe-core/axe.min.js";
 
 /** Opens the page on a mock that `set` has prepared; it runs in the page, so it sees nothing of the test. */
 export async function open(page: Page, set: (mock: MockClient) => void = () => {}) {

@@ -1,4 +1,4 @@
-//! The developer's commands, from a fresh machine on: `cargo xtask run`, `cargo xtask test`, `cargo xtask bindings`.
+//! The developer's commands, from a fresh machine on: `cargo xtask run`, `cargo xtask test` and a few more.
 //!
 //! Standard library only, so that it compiles in a second and before any system library is there.
 
@@ -13,10 +13,14 @@ const BUILD_PACKAGES: &[&str] = &["build-essential", "libwebkit2gtk-4.1-dev", "p
 /// To open a window where nobody sees it.
 const WINDOW_TEST_PACKAGES: &[&str] = &["dbus-daemon", "imagemagick", "webkit2gtk-driver", "xvfb"];
 
+/// To open the page without the window.
+const BROWSER_TEST_PACKAGES: &[&str] = &["chromium"];
+
 const USAGE: &str = "\
 cargo xtask run [ARGS]  install what is missing, build Sotto and start it: `cargo xtask run -- MODEL`
 cargo xtask test        install what is missing, then every check and every test
-cargo xtask bindings    write the TypeScript side of the commands anew";
+cargo xtask bindings    write the TypeScript side of the commands anew
+cargo xtask screenshots take the pictures of the README anew";
 
 /// An error is a sentence.
 type Outcome = Result<(), String>;
@@ -30,6 +34,7 @@ fn main() -> ExitCode {
         ["run", "--", args @ ..] | ["run", args @ ..] => run(args),
         ["test"] => test(),
         ["bindings"] => bindings(),
+        ["screenshots"] => screenshots(),
         _ => Err(format!("there is no such command.\n\n{USAGE}")),
     };
     match outcome {
@@ -48,7 +53,7 @@ fn run(args: &[&str]) -> Outcome {
 
 fn test() -> Outcome {
     let start = Instant::now();
-    install_packages(&[BUILD_PACKAGES, WINDOW_TEST_PACKAGES].concat())?;
+    install_packages(&[BUILD_PACKAGES, WINDOW_TEST_PACKAGES, BROWSER_TEST_PACKAGES].concat())?;
     step("cargo", &["fmt", "--all", "--check"], ".")?;
     deny()?;
     // Builds the UI on the way, and so installs what the npm steps need.
@@ -63,6 +68,7 @@ fn test() -> Outcome {
     step("npm", &["run", "check"], "ui")?;
     step("npm", &["run", "lint"], "ui")?;
     step("npm", &["test"], "ui")?;
+    step("npm", &["run", "test:browser"], "ui")?;
     eprintln!(
         "\nxtask: all is well, after {} s",
         start.elapsed().as_secs()
@@ -83,6 +89,18 @@ fn bindings() -> Outcome {
             "bindings_are_current",
         ])
         .env("SOTTO_BINDINGS", "write");
+    run_command(&mut command)
+}
+
+/// A test that is left out otherwise goes through the real window and photographs it.
+fn screenshots() -> Outcome {
+    install_packages(&[BUILD_PACKAGES, WINDOW_TEST_PACKAGES].concat())?;
+    let folder = env::current_dir().map_err(|e| format!("there is no working directory: {e}."))?;
+    let mut command = Command::new("cargo");
+    command
+        .args(["test", "--package", "sotto", "--test", "window", "--"])
+        .args(["--ignored", "pictures_of_the_readme"])
+        .env("SOTTO_SCREENSHOTS", folder.join("assets"));
     run_command(&mut command)
 }
 
