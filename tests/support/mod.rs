@@ -375,6 +375,9 @@ impl Drop for Window<'_> {
         let kill = format!("kill -KILL -{}", self.driver.id());
         let _ = Command::new("sh").args(["-c", &kill]).status();
         let _ = self.driver.wait();
+        while !processes_of(self.driver.id()).is_empty() && Instant::now() < end + PATIENCE {
+            sleep(Duration::from_millis(20));
+        }
     }
 }
 
