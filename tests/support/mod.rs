@@ -378,6 +378,8 @@ impl Drop for Window<'_> {
         while !processes_of(self.driver.id()).is_empty() && Instant::now() < end + PATIENCE {
             sleep(Duration::from_millis(20));
         }
+        // The bus needs a moment to notice: until then the next Sotto would join the one that is gone.
+        sleep(Duration::from_secs(1));
     }
 }
 
