@@ -2,8 +2,16 @@ import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { svelteTesting } from "@testing-library/svelte/vite";
 import { defineConfig } from "vitest/config";
 
+/** KaTeX names its fonts in three formats for old browsers; every web view that Sotto runs in reads the first. */
+const oneFontFormat = {
+  name: "one-font-format",
+  enforce: "pre" as const,
+  transform: (code: string, id: string) =>
+    id.endsWith("katex.min.css") ? code.replace(/,url\([^)]*\.(woff|ttf)\) format\("\w+"\)/g, "") : undefined,
+};
+
 export default defineConfig({
-  plugins: [svelte(), svelteTesting()],
+  plugins: [oneFontFormat, svelte(), svelteTesting()],
   clearScreen: false,
   // The address that tauri.conf.json knows.
   server: { port: 1420, strictPort: true, fs: { allow: [".."] } }, // the logo is in ../assets

@@ -3,7 +3,7 @@
 use tauri_specta::{collect_commands, collect_events};
 
 use crate::OpenRequested;
-use crate::commands::{chat, library, machine, model, settings};
+use crate::commands::{chat, library, machine, model, outside, settings};
 
 pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
     tauri_specta::Builder::new()
@@ -17,9 +17,10 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             model::close_model,
             model::import_model,
             model::cancel_import,
-            chat::ask,
             chat::send,
             chat::retry,
+            chat::title_thread,
+            chat::summarise_thread,
             chat::stop,
             library::library_state,
             library::threads,
@@ -37,6 +38,8 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             library::discard_file,
             library::preview,
             library::waveform,
+            library::open_file,
+            outside::open_link,
             machine::memory_figures,
             machine::reveal,
             settings::settings_state,

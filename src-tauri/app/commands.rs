@@ -6,6 +6,7 @@ pub mod chat;
 pub mod library;
 pub mod machine;
 pub mod model;
+pub mod outside;
 pub mod settings;
 
 /// Does work that blocks, away from the thread that draws the window.

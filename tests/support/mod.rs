@@ -26,9 +26,10 @@ pub const ESCAPE: &str = "\u{e00c}";
 pub const TAB: &str = "\u{e004}";
 pub const SHIFT: &str = "\u{e008}";
 pub const CONTROL: &str = "\u{e009}";
+pub const DOWN: &str = "\u{e015}";
 
 /// Longer than anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What outlives one window: the screen, the bus, and the files in the user's home.
 pub struct Desktop {
@@ -125,7 +126,8 @@ impl Desktop {
             .env("DBUS_SESSION_BUS_ADDRESS", &self.bus_address)
             .env("NO_AT_BRIDGE", "1")
             .env("HOME", home)
-            .env("XDG_RUNTIME_DIR", home.join("run"));
+            .env("XDG_RUNTIME_DIR", home.join("run"))
+            .env("SOTTO_DATA_DIR", home.join("data"));
         for name in [
             "XDG_DATA_HOME",
             "XDG_CONFIG_HOME",
@@ -163,9 +165,16 @@ impl Window<'_> {
     }
 
     pub fn text(&self, css: &str) -> String {
-        let path = format!("/session/{}/element/{}/text", self.session, self.find(css));
-        let text = self.http("GET", &path, &Value::Null).unwrap();
-        text.as_str().unwrap().to_owned()
+        // The page may replace an element between the two requests.
+        wait_until(css, || {
+            let path = format!(
+                "/session/{}/element/{}/text",
+                self.session,
+                self.find_now(css)?
+            );
+            let text = self.http("GET", &path, &Value::Null).ok()?;
+            Some(text.as_str()?.to_owned())
+        })
     }
 
     pub fn click(&self, css: &str) {
@@ -224,6 +233,43 @@ impl Window<'_> {
         self.js(&format!(
             "window.__TAURI_INTERNALS__.invoke('plugin:event|emit', {drop})"
         ));
+    }
+
+    /// Answers the next dialogs for saving or opening with a path, since nobody is there to click in them.
+    pub fn answer_dialogs(&self, path: &str) {
+        self.js(&format!(
+            "const real = window.fetch;
+             window.fetch = (address, request) => String(address).includes('plugin%3Adialog')
+                 ? Promise.resolve(new Response({}, {{
+                       headers: {{'Tauri-Response': 'ok', 'Content-Type': 'application/json'}} }}))
+                 : real(address, request)",
+            json!(json!(path).to_string())
+        ));
+    }
+
+    /// Ends the app as a crash would: at once, and without a word.
+    pub fn kill_app(&self) {
+        let app = Path::new(env!("CARGO_BIN_EXE_sotto"));
+        let mut killed = 0;
+        for process in processes_of(self.driver.id()) {
+            if fs::read_link(format!("/proc/{process}/exe")).is_ok_and(|exe| exe == app) {
+                let kill = format!("kill -KILL {process}");
+                assert!(
+                    Command::new("sh")
+                        .args(["-c", &kill])
+                        .status()
+                        .unwrap()
+                        .success()
+                );
+                killed += 1;
+            }
+        }
+        assert_eq!(killed, 1, "one Sotto runs");
+    }
+
+    pub fn set_size(&self, width: u32, height: u32) {
+        self.post("/window/rect", json!({"width": width, "height": height}))
+            .unwrap();
     }
 
     /// Saves a picture of the window as `$SOTTO_SCREENSHOTS/NAME.png`, for people to look at;
@@ -323,19 +369,24 @@ impl Drop for Window<'_> {
         // The app is in the driver's process group. It gets time to save, but the next window needs it gone:
         // a second start joins the first.
         let end = Instant::now() + Duration::from_secs(5);
-        while group_size(self.driver.id()) > 1 && Instant::now() < end {
+        while processes_of(self.driver.id()).len() > 1 && Instant::now() < end {
             sleep(Duration::from_millis(20));
         }
         let kill = format!("kill -KILL -{}", self.driver.id());
         let _ = Command::new("sh").args(["-c", &kill]).status();
         let _ = self.driver.wait();
+        while !processes_of(self.driver.id()).is_empty() && Instant::now() < end + PATIENCE {
+            sleep(Duration::from_millis(20));
+        }
+        // The bus needs a moment to notice: until then the next Sotto would join the one that is gone.
+        sleep(Duration::from_secs(1));
     }
 }
 
-/// How many processes live in a process group.
-fn group_size(group: u32) -> usize {
+/// The processes that live in a process group.
+fn processes_of(group: u32) -> Vec<u32> {
     let Ok(processes) = fs::read_dir("/proc") else {
-        return 0;
+        return Vec::new();
     };
     let in_group = |stat: &str| {
         // After the name in brackets: state, parent, group.
@@ -346,9 +397,12 @@ fn group_size(group: u32) -> usize {
     };
     processes
         .flatten()
-        .filter_map(|process| fs::read_to_string(process.path().join("stat")).ok())
-        .filter(|stat| in_group(stat))
-        .count()
+        .filter(|process| {
+            let stat = fs::read_to_string(process.path().join("stat"));
+            stat.is_ok_and(|stat| in_group(&stat))
+        })
+        .filter_map(|process| process.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 fn down(key: char) -> Value {

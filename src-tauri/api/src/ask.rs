@@ -15,7 +15,7 @@ use crate::types::{ApiError, Ask, AskOptions, AskPart, ChatEvent, DoneReason, Er
 const MAX_PICTURE_BYTES: u64 = 256 << 20;
 
 /// The model hears 30 s at once. What is a little longer gets the model's own sentence; a film is not decoded to say so.
-const MAX_SOUND: Duration = Duration::from_secs(600);
+const MAX_SOUND: Duration = Duration::from_secs(120);
 
 impl Api {
     /// Answers a turn. Blocks until the answer has ended; `out` returns false to stop it.

@@ -6,6 +6,7 @@ mod ask;
 mod attach;
 mod bench;
 mod catalogue;
+mod digest;
 mod failure;
 mod import;
 mod inspect;
@@ -40,7 +41,7 @@ pub use types::*;
 pub struct Api {
     slot: Arc<Mutex<Slot>>,
     library: Arc<Mutex<Shelf>>,
-    /// Held while a stored question is answered: what the engine remembers changes with every answer.
+    /// Held while the model writes for a window: what the engine remembers changes with every answer.
     answering: Arc<Mutex<()>>,
 }
 
@@ -85,6 +86,12 @@ impl Api {
 
     fn slot(&self) -> MutexGuard<'_, Slot> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answering(&self) -> MutexGuard<'_, ()> {
+        self.answering
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn engine(&self) -> Result<Arc<Engine>, ApiError> {

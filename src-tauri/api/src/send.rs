@@ -1,6 +1,6 @@
 //! A question that is stored before it is answered, and its answer, stored while it is written.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use ::library::{
     Answer, Ending, Failure, Figures, Library, Message, Part, Role, State, StoredFile,
@@ -72,10 +72,7 @@ impl Api {
             answer: answer.id().to_owned(),
         };
         out(stored);
-        let _turn = self
-            .answering
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.answering();
         let (thread, id) = (answer.thread().to_owned(), answer.id().to_owned());
         let mut record = Record {
             answer: &mut answer,

@@ -270,6 +270,43 @@ fn a_failed_answer_says_why_also_tomorrow() {
 }
 
 #[test]
+fn titles_and_summaries_are_written_aside() {
+    let (_folder, api) = with_library();
+    open_model(&api);
+    let first = send(&api, question(None, None, "Tell me of the sea."));
+    // Longer than the context of the model: the end of it is summed up.
+    let long = "the sea ".repeat(400);
+    api.send(
+        question(Some(&first.thread), Some(&first.answer), &long),
+        &mut |_| true,
+    )
+    .unwrap_err();
+    match api.summarise_thread(&first.thread, &|| true) {
+        Ok(summary) => assert!(!summary.is_empty()),
+        Err(error) => assert_eq!(error.code, ErrorCode::Unsupported, "{error}"),
+    }
+    for stopped in [
+        api.summarise_thread(&first.thread, &|| false).unwrap_err(),
+        api.title_thread(&first.thread, &|| false).unwrap_err(),
+    ] {
+        assert_eq!(stopped.code, ErrorCode::Cancelled);
+    }
+    // What random weights write is no title, and nothing of all this is in the conversation.
+    assert_eq!(api.title_thread(&first.thread, &|| true).unwrap(), None);
+    assert_eq!(api.threads().unwrap()[0].title, "Tell me of the sea.");
+    assert_eq!(texts(&api, &first.thread).len(), 4);
+    let next = question(Some(&first.thread), Some(&first.answer), "And then?");
+    assert!(send(&api, next).prompt_tokens > 0);
+
+    // A name that the user gave stays, so no model is asked.
+    api.rename_thread(&first.thread, "The sea").unwrap();
+    api.close_model();
+    assert_eq!(api.title_thread(&first.thread, &|| true).unwrap(), None);
+    let untitled = api.title_thread("nowhere", &|| true).unwrap_err();
+    assert_eq!(untitled.code, ErrorCode::Gone);
+}
+
+#[test]
 fn files_are_taken_in_seen_and_heard() {
     let (_folder, api) = with_library();
     open_model(&api);

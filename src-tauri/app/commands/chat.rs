@@ -1,30 +1,11 @@
 //! Questions and their answers.
 
-use api::{ApiError, Ask, ChatEvent, Retry, Send};
+use api::{ApiError, ChatEvent, Retry, Send, ThreadEntry};
 use tauri::State;
 use tauri::ipc::Channel;
 
 use super::blocking;
 use crate::Shell;
-
-/// Answers a question that is not stored. Replies when the answer has ended; the events come before.
-#[tauri::command]
-#[specta::specta]
-pub async fn ask(
-    shell: State<'_, Shell>,
-    mut ask: Ask,
-    events: Channel<ChatEvent>,
-) -> Result<(), ApiError> {
-    let api = shell.api.clone();
-    let ticket = shell.answering.start(&ask.conversation);
-    ask.options = shell.settings.get().generation.complete(ask.options);
-    blocking(move || {
-        api.ask(ask, &mut |event| {
-            events.send(event).is_ok() && ticket.goes_on()
-        })
-    })
-    .await
-}
 
 /// Stores a question and answers it. Replies when the answer has ended; the events come before.
 #[tauri::command]
@@ -67,7 +48,33 @@ pub async fn retry(
     .await
 }
 
-/// Asks the answer that was begun as `run`, or in the conversation `run`, to end.
+/// Has the model title a thread that still goes by its first question; none if it keeps its title.
+#[tauri::command]
+#[specta::specta]
+pub async fn title_thread(
+    shell: State<'_, Shell>,
+    thread: String,
+    run: String,
+) -> Result<Option<ThreadEntry>, ApiError> {
+    let api = shell.api.clone();
+    let ticket = shell.answering.start(&run);
+    blocking(move || api.title_thread(&thread, &|| ticket.goes_on())).await
+}
+
+/// What was said in a thread, for a new one to go on from.
+#[tauri::command]
+#[specta::specta]
+pub async fn summarise_thread(
+    shell: State<'_, Shell>,
+    thread: String,
+    run: String,
+) -> Result<String, ApiError> {
+    let api = shell.api.clone();
+    let ticket = shell.answering.start(&run);
+    blocking(move || api.summarise_thread(&thread, &|| ticket.goes_on())).await
+}
+
+/// Asks what was begun as `run` to end.
 #[tauri::command]
 #[specta::specta]
 pub fn stop(shell: State<'_, Shell>, run: String) {

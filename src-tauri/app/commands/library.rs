@@ -8,7 +8,7 @@ use api::{
 };
 use tauri::State;
 
-use super::blocking;
+use super::{blocking, outside};
 use crate::Shell;
 
 /// Opens the library if it is not open yet, and says where it is.
@@ -154,4 +154,12 @@ pub async fn preview(shell: State<'_, Shell>, file: String, side: u32) -> Result
 pub async fn waveform(shell: State<'_, Shell>, file: String) -> Result<Waveform, ApiError> {
     let api = shell.api.clone();
     blocking(move || api.waveform(&file)).await
+}
+
+/// Opens a file of a question in the program that the system has for it.
+#[tauri::command]
+#[specta::specta]
+pub async fn open_file(shell: State<'_, Shell>, file: String) -> Result<(), ApiError> {
+    let api = shell.api.clone();
+    blocking(move || outside::open(&api.file_path(&file)?)).await
 }

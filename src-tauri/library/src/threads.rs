@@ -38,6 +38,14 @@ impl Library {
             .ok_or(Error::Gone("conversation"))
     }
 
+    /// Whether a thread still goes by the beginning of a first question.
+    pub fn is_untitled(&self, id: &str) -> Result<bool> {
+        let title = self.thread(id)?.title;
+        let messages = self.all_messages(id)?;
+        let mut first = messages.iter().filter(|message| message.parent.is_none());
+        Ok(first.any(|question| title_of(&question.parts) == title))
+    }
+
     pub fn rename(&self, id: &str, title: &str) -> Result<()> {
         let title = title.split_whitespace().collect::<Vec<_>>().join(" ");
         self.write(|db| {

@@ -31,7 +31,7 @@ describe("the rail", () => {
     await press("3");
     await heading("Settings");
     await press("1");
-    await heading("Chat");
+    await heading("New conversation");
     await waitFor(() => expect(document.activeElement?.getAttribute("data-slot")).toBe("question"));
     await press(",");
     await heading("Settings");
@@ -142,7 +142,7 @@ describe("models", () => {
     await fireEvent.click(screen.getByRole("button", { name: "Open Demo model" }));
     await screen.findByRole("button", { name: "Close Demo model" });
     await fireEvent.click(screen.getByRole("button", { name: "Ask something" }));
-    await heading("Chat");
+    await heading("New conversation");
   });
 
   test("a folder that has gone can be taken off the list", async () => {

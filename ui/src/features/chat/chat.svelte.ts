@@ -1,89 +1,91 @@
-import { ApiFailure, type Client, type Done, type ErrorCode } from "../../lib/ipc/client";
-import { attachmentOf, partsOf, type Attachment } from "./attachments";
+import { ApiFailure, type ChatEvent, type Client, type ThreadEntry } from "../../lib/ipc/client";
+import { m } from "../../lib/i18n/i18n.svelte";
+import { Draft } from "./draft.svelte";
+import type { ThreadsController } from "./threads.svelte";
+import { Answer, Question, turnOf, type Turn } from "./turns.svelte";
 
-export interface Question {
-  kind: "question";
-  id: number;
-  text: string;
-  attachments: Attachment[];
-}
+/** How long nothing must happen before the model may think of a title. */
+const IDLE_MS = 1_500;
 
-export interface Answer {
-  kind: "answer";
-  id: number;
-  text: string;
-  /** What Sotto had to say about the question's files. */
-  notices: string[];
-  /** The share of the question that the model has read, 0 to 1. */
-  read: number;
-  /** Set at its end, unless it failed. */
-  done: Done | null;
-  failure: ApiFailure | null;
-}
+/** From this share of the context on, the user is told that the conversation will not go on for long. */
+const NEARLY_FULL = 0.8;
 
-export interface Note {
-  kind: "note";
-  id: number;
-  text: string;
-}
+/** The draft of the thread that is not begun. */
+const NEW = "";
 
-export type Turn = Question | Answer | Note;
-
-/** What can be done about a failed answer. */
-export type Remedy = "retry" | "edit" | "new_conversation" | "choose_model";
-
-export function remedyFor(code: ErrorCode): Remedy {
-  switch (code) {
-    case "model_missing":
-    case "model_broken":
-      return "choose_model";
-    case "too_long":
-      return "new_conversation";
-    case "input_unreadable":
-    case "unsupported":
-    case "gone":
-      return "edit";
-    case "busy":
-    case "storage":
-    case "out_of_memory":
-    case "cancelled":
-    case "internal":
-      return "retry";
-  }
-}
-
-/** One conversation, the question that is being written, and the answer that is being read. */
+/** One conversation on the page, the question that is being written, and the answers on their way. */
 export class ChatController {
   #client: Client;
-  #turns = $state<Turn[]>([]);
-  #conversation: string = crypto.randomUUID();
-  #answer = $state.raw<Answer | null>(null);
-  #isStopping = $state(false);
+  #threads: ThreadsController;
+  #idleMs: number;
+  #thread = $state.raw<ThreadEntry | null>(null);
+  #turns = $state.raw<readonly Turn[]>([]);
+  // eslint-disable-next-line svelte/prefer-svelte-reactivity -- the page reads the draft at hand alone
+  #drafts = new Map<string, Draft>();
+  #draft = $state.raw() as Draft;
+  #failure = $state.raw<ApiFailure | null>(null);
+  #target = $state.raw<string | null>(null);
   #announcement = $state("");
-  #nextId = 0;
-  /** The ask on its way, even if its conversation has been left. */
-  #run: Promise<void> = Promise.resolve();
+  /** The answers that are written now, also in threads that are not on the page. */
+  // eslint-disable-next-line svelte/prefer-svelte-reactivity -- the page reads `writing` of the threads
+  #live = new Map<string, Answer>();
+  /** Changes whenever another place is shown: what was asked for one must not appear in another. */
+  #place = {};
+  #isSending = $state(false);
+  #summaryRun = $state.raw<string | null>(null);
+  #titleRun: string | null = null;
+  #titleTimer: ReturnType<typeof setTimeout> | undefined;
 
-  /** The question in the box. */
-  draft = $state("");
-  attachments = $state<Attachment[]>([]);
-  /** Why the last file was not attached. */
-  refusal = $state("");
+  /** Tokens that the open model can keep in mind; null while none is open. */
+  context = $state.raw<number | null>(null);
 
   readonly isEmpty = $derived(this.#turns.length === 0);
-  readonly isAnswering = $derived(this.#answer !== null);
-  readonly hasDraft = $derived(this.draft.trim() !== "" || this.attachments.length > 0);
+  readonly #writing = $derived.by(() => {
+    const last = this.#turns.at(-1);
+    return last?.kind === "answer" && last.run !== null ? last : null;
+  });
+  readonly isAnswering = $derived(this.#writing !== null);
+  readonly isStopping = $derived(this.#writing?.isStopping ?? false);
+  readonly hasDraft = $derived(!this.#draft.isEmpty && !this.#draft.isReading);
 
-  constructor(client: Client) {
+  /** Tokens of the context that the conversation takes, as far as it was measured. */
+  readonly contextTokens = $derived.by(() => {
+    const measured = this.#turns.findLast((turn): turn is Answer => turn.kind === "answer" && turn.figures !== null);
+    return measured?.figures?.context_tokens ?? 0;
+  });
+  readonly isFull = $derived.by(() => {
+    const last = this.#turns.at(-1);
+    return last?.kind === "answer" && (last.figures?.context_full === true || last.failure?.code === "too_long");
+  });
+  readonly isNearlyFull = $derived(
+    this.isFull || (this.context !== null && this.contextTokens >= this.context * NEARLY_FULL),
+  );
+
+  constructor(client: Client, threads: ThreadsController, idleMs = IDLE_MS) {
     this.#client = client;
+    this.#threads = threads;
+    this.#idleMs = idleMs;
+    this.#draft = this.#draftOf(NEW);
+    threads.ondelete = (thread) => this.#deleted(thread);
+  }
+
+  /** The thread on the page; null before its first question is stored. */
+  get thread(): ThreadEntry | null {
+    const id = this.#thread?.id;
+    return this.#threads.list.find((entry) => entry.id === id) ?? this.#thread;
   }
 
   get turns(): readonly Turn[] {
     return this.#turns;
   }
 
-  get isStopping(): boolean {
-    return this.#isStopping;
+  get draft(): Draft {
+    return this.#draft;
+  }
+
+  /** Why a question could not be stored, or a thread not be shown. */
+  get failure(): ApiFailure | null {
+    return this.#failure;
   }
 
   /** For screen readers: what has just ended. */
@@ -91,125 +93,241 @@ export class ChatController {
     return this.#announcement;
   }
 
-  attach(paths: readonly string[]) {
-    this.refusal = "";
-    for (const path of paths) {
-      const attachment = attachmentOf(path);
-      if (!attachment) this.refusal = `${path} is neither a picture nor a sound that Sotto can read.`;
-      else if (!this.attachments.some((other) => other.path === path)) this.attachments.push(attachment);
+  /** The message that was looked for, to be brought into view. */
+  get target(): string | null {
+    return this.#target;
+  }
+
+  get isSummarising(): boolean {
+    return this.#summaryRun !== null;
+  }
+
+  /** Shows what was talked about last, or an empty page. */
+  async start() {
+    const threads = await this.#threads.open();
+    const last = threads?.reduce<ThreadEntry | null>((a, b) => (a && a.updated_ms >= b.updated_ms ? a : b), null);
+    if (last && this.isEmpty && this.#draft.isEmpty) await this.open(last.id);
+  }
+
+  /** Shows a thread; with a message, the branch that goes through it. */
+  async open(thread: string, message: string | null = null) {
+    const place = this.#leave(thread);
+    try {
+      const view = await this.#client.openThread(thread, message);
+      if (place !== this.#place) return;
+      this.#thread = view.thread;
+      this.#turns = view.messages.map((stored) => this.#live.get(stored.id) ?? turnOf(stored));
+      this.#target = message;
+    } catch (error) {
+      if (place !== this.#place) return;
+      this.#thread = null;
+      this.#turns = [];
+      this.#failure = ApiFailure.from(error);
     }
   }
 
-  detach(attachment: Attachment) {
-    this.attachments = this.attachments.filter((other) => other.path !== attachment.path);
+  /** An empty page; an answer on its way goes on in its own thread. */
+  newConversation() {
+    this.#leave(NEW);
+    this.#thread = null;
+    this.#turns = [];
   }
 
   /** Resolves when the answer has ended. */
   async send() {
-    if (this.isAnswering || !this.hasDraft) return;
-    const text = this.draft.trim();
-    const attachments = [...this.attachments];
-    this.draft = "";
-    this.attachments = [];
-    this.refusal = "";
-    this.#turns.push({ kind: "question", id: this.#nextId++, text, attachments });
-    await this.#ask(text, attachments);
+    if (this.isAnswering || this.#isSending || !this.hasDraft) return;
+    const draft = this.#draft;
+    const parent = this.#turns.at(-1)?.id ?? null;
+    await this.#ask(draft.parts, parent, null, () => draft.clear());
   }
 
+  /** Asks a question of this conversation in other words; the old one stays as another branch. */
+  async edit(question: Question, text: string) {
+    if (this.isAnswering || this.#isSending || (text.trim() === "" && question.files.length === 0)) return;
+    const words = text.trim();
+    const parts = [...question.files, ...(words === "" ? [] : [{ type: "text" as const, text: words }])];
+    await this.#ask(parts, question.parent, question, () => {});
+  }
+
+  /** Has a question answered once more. */
+  async retry(answer: Answer) {
+    if (this.isAnswering || this.#isSending) return;
+    const thread = this.#thread;
+    const question = this.#turns.find((turn) => turn.id === answer.question);
+    if (!thread || question?.kind !== "question") return;
+    const run = crypto.randomUUID();
+    const place = this.#place;
+    await this.#run((on) => this.#client.retry({ run, question: question.id, options: {} }, on), {
+      run,
+      stored: ({ answer: id }) => {
+        const again = new Answer(id, question.id, [...answer.siblings, id]);
+        if (place === this.#place) this.#turns = [...this.#upTo(question.id), again];
+        return again;
+      },
+    });
+  }
+
+  /** Ends the answer that is being written here. */
   async stop() {
-    if (!this.isAnswering) return;
-    this.#isStopping = true;
-    await this.#client.stop(this.#conversation);
+    if (this.#summaryRun !== null) return this.#client.stop(this.#summaryRun);
+    const answer = this.#writing;
+    if (!answer || answer.run === null) return;
+    answer.isStopping = true;
+    await this.#client.stop(answer.run);
   }
 
-  /** Leaves this conversation for an empty one. */
-  async newConversation() {
-    const left = this.isAnswering ? this.#conversation : null;
-    this.#turns = [];
-    this.#begin();
-    if (left !== null) await this.#client.stop(left);
+  /** Shows another version of a question or an answer. */
+  async choose(message: string) {
+    if (this.#thread) await this.open(this.#thread.id, message);
   }
 
-  /** A model that was just opened remembers nothing: what is on the page stays, and a new conversation begins below. */
-  async modelChanged() {
-    if (this.isEmpty) return;
-    const left = this.isAnswering ? this.#conversation : null;
-    const text = "The model was opened anew. It does not know what is written above.";
-    if (this.#turns.at(-1)?.kind !== "note") this.#turns.push({ kind: "note", id: this.#nextId++, text });
-    this.#begin();
-    if (left !== null) await this.#client.stop(left);
-  }
-
-  /** Asks the question of a failed answer again. */
-  async retry() {
-    const question = this.#takeBackFailed();
-    if (!question) return;
-    this.#turns.push(question);
-    await this.#ask(question.text, question.attachments);
-  }
-
-  /** Puts the question of a failed answer back into the box. */
-  edit() {
-    const question = this.#takeBackFailed();
-    if (!question) return;
-    this.draft = question.text;
-    this.attachments = [...question.attachments];
-  }
-
-  #begin() {
-    this.#conversation = crypto.randomUUID();
-    this.#answer = null;
-    this.#isStopping = false;
-    this.#announcement = "";
-  }
-
-  /** Removes the last question with its failed answer from the page. */
-  #takeBackFailed(): Question | null {
-    const [question, answer] = this.#turns.slice(-2);
-    if (question?.kind !== "question" || answer?.kind !== "answer" || !answer.failure) return null;
-    this.#turns.splice(-2);
-    return $state.snapshot(question);
-  }
-
-  async #ask(text: string, attachments: readonly Attachment[]) {
-    this.#turns.push({ kind: "answer", id: this.#nextId++, text: "", notices: [], read: 0, done: null, failure: null });
-    const answer = this.#turns.at(-1) as Answer; // through the array, so that the page sees its changes
-    this.#answer = answer;
-    this.#announcement = "";
-    const before = this.#run;
-    const run = before.then(() => this.#read(answer, text, attachments));
-    this.#run = run;
-    await run;
-  }
-
-  async #read(answer: Answer, text: string, attachments: readonly Attachment[]) {
-    if (this.#answer !== answer) return; // left before it began
-    const conversation = this.#conversation;
-    const ask = { conversation, parts: partsOf(text, attachments), options: {} };
-    let isStopHeard = false;
+  /** Begins a new conversation that knows what was said in this one. */
+  async continueWithSummary() {
+    const thread = this.thread;
+    if (!thread || this.isAnswering || this.#summaryRun !== null) return;
+    this.#cancelTitle();
+    this.#failure = null;
+    this.#summaryRun = crypto.randomUUID();
+    const place = this.#place;
     try {
-      await this.#client.ask(ask, (event) => {
-        if (event.event === "notice") answer.notices.push(event.text);
-        else if (event.event === "prefill") answer.read = event.done / event.total;
-        else if (event.event === "token") answer.text += event.text;
-        else if (event.event === "done") {
-          answer.text += event.text ?? "";
-          answer.done = event;
+      const summary = await this.#client.summariseThread(thread.id, this.#summaryRun);
+      if (place !== this.#place) return;
+      this.newConversation();
+      this.#draft.put([{ type: "quote", name: m.chat.summaryName(thread.title), text: m.chat.summaryText(summary) }]);
+    } catch (error) {
+      const failure = ApiFailure.from(error);
+      if (place === this.#place && failure.code !== "cancelled") this.#failure = failure;
+    } finally {
+      this.#summaryRun = null;
+    }
+  }
+
+  /** The user has read it. */
+  dismiss() {
+    this.#failure = null;
+  }
+
+  async #ask(parts: Question["parts"], parent: string | null, old: Question | null, onstored: () => void) {
+    const run = crypto.randomUUID();
+    const place = this.#place;
+    const send = { run, thread: this.#thread?.id ?? null, parent, parts: [...parts], options: {} };
+    await this.#run((on) => this.#client.send(send, on), {
+      run,
+      stored: ({ thread, question: id, answer: answerId }) => {
+        onstored();
+        const question = new Question(id, parent, parts, [...(old?.siblings ?? []), id]);
+        const answer = new Answer(answerId, id, [answerId]);
+        if (place === this.#place) {
+          if (!this.#thread) this.#rekey(thread.id);
+          this.#thread = thread;
+          this.#turns = [...this.#upTo(parent), question, answer];
         }
-        // A stop that came before the ask had begun found nothing to stop.
-        if (event.event !== "done" && this.#answer === answer && this.#isStopping && !isStopHeard) {
-          isStopHeard = true;
-          void this.#client.stop(conversation);
-        }
+        return answer;
+      },
+    });
+  }
+
+  /** Reads the events of an answer. Until its question is stored, a failure belongs to the page. */
+  async #run(
+    ask: (on: (event: ChatEvent) => void) => Promise<void>,
+    { run, stored }: { run: string; stored: (event: Extract<ChatEvent, { event: "stored" }>) => Answer },
+  ) {
+    this.#cancelTitle();
+    this.#failure = null;
+    this.#announcement = "";
+    this.#isSending = true;
+    const place = this.#place;
+    let answer: Answer | null = null;
+    let thread = "";
+    let failure: ApiFailure | null = null;
+    try {
+      await ask((event) => {
+        if (event.event !== "stored") return answer?.hear(event);
+        thread = event.thread.id;
+        answer = stored(event);
+        answer.run = run;
+        this.#isSending = false;
+        this.#live.set(answer.id, answer);
+        this.#threads.writing.add(thread);
+        void this.#threads.refresh();
       });
     } catch (error) {
-      answer.failure = ApiFailure.from(error);
+      failure = ApiFailure.from(error);
     }
-    if (this.#answer !== answer) return;
-    this.#answer = null;
-    this.#isStopping = false;
-    if (!answer.failure) {
-      this.#announcement = answer.done?.reason === "cancelled" ? "Stopped." : `Sotto: ${answer.text}`;
+    this.#isSending = false;
+    const ended = answer as Answer | null; // set in the closure, which TypeScript does not follow
+    if (!ended) {
+      if (place === this.#place) this.#failure = failure;
+      return;
     }
+    ended.end(failure);
+    this.#live.delete(ended.id);
+    this.#threads.writing.delete(thread);
+    if (this.#turns.includes(ended)) {
+      if (ended.state === "stopped") this.#announcement = m.chat.stopped;
+      else if (!ended.failure) this.#announcement = m.chat.announced(ended.text);
+    }
+    await this.#threads.refresh();
+    if (ended.state === "complete" || ended.state === "cut") this.#titleWhenIdle(thread);
+  }
+
+  /** The library says whether the thread needs a title at all. */
+  #titleWhenIdle(thread: string) {
+    if (this.#thread?.id !== thread || this.#turns.length > 2) return;
+    this.#cancelTitle();
+    this.#titleTimer = setTimeout(async () => {
+      if (this.#live.size > 0) return;
+      const run = crypto.randomUUID();
+      this.#titleRun = run;
+      // A title is a nicety: without one, the thread goes by its first question.
+      const titled = await this.#client.titleThread(thread, run).catch(() => null);
+      if (this.#titleRun === run) this.#titleRun = null;
+      if (titled) await this.#threads.refresh();
+    }, this.#idleMs);
+  }
+
+  #cancelTitle() {
+    clearTimeout(this.#titleTimer);
+    if (this.#titleRun !== null) void this.#client.stop(this.#titleRun);
+    this.#titleRun = null;
+  }
+
+  /** Everything up to a message; nothing for null. */
+  #upTo(message: string | null): readonly Turn[] {
+    return this.#turns.slice(0, this.#turns.findIndex((turn) => turn.id === message) + 1);
+  }
+
+  #leave(next: string): object {
+    this.#place = {};
+    this.#failure = null;
+    this.#target = null;
+    this.#announcement = "";
+    this.#draft = this.#draftOf(next);
+    return this.#place;
+  }
+
+  #draftOf(thread: string): Draft {
+    let draft = this.#drafts.get(thread);
+    if (!draft) this.#drafts.set(thread, (draft = new Draft(this.#client)));
+    return draft;
+  }
+
+  /** The draft of the new thread is now the draft of this one. */
+  #rekey(thread: string) {
+    this.#drafts.set(thread, this.#draft);
+    this.#drafts.delete(NEW);
+  }
+
+  /** The library as a whole was changed: what is on the page may be gone. */
+  async libraryChanged() {
+    await this.#threads.open();
+    if (this.#thread && !this.#threads.list.some((entry) => entry.id === this.#thread?.id)) this.newConversation();
+    else if (this.isEmpty) await this.start();
+  }
+
+  /** An answer on its way there ends by itself: it has no place to be written to. */
+  #deleted(thread: string) {
+    this.#drafts.delete(thread);
+    if (this.#thread?.id === thread) this.newConversation();
   }
 }

@@ -20,13 +20,15 @@ export const commands = {
 	/**  Makes a package of a Hugging Face folder in Sotto's own, and returns its path. The progress is in percent. */
 	importModel: (source: string, progress: Channel<number>) => typedError<string, ApiError>(__TAURI_INVOKE("import_model", { source, progress })),
 	cancelImport: () => __TAURI_INVOKE<void>("cancel_import"),
-	/**  Answers a question that is not stored. Replies when the answer has ended; the events come before. */
-	ask: (ask: Ask, events: Channel<ChatEvent>) => typedError<null, ApiError>(__TAURI_INVOKE("ask", { ask, events })),
 	/**  Stores a question and answers it. Replies when the answer has ended; the events come before. */
 	send: (send: Send, events: Channel<ChatEvent>) => typedError<null, ApiError>(__TAURI_INVOKE("send", { send, events })),
 	/**  Answers a stored question once more. */
 	retry: (retry: Retry, events: Channel<ChatEvent>) => typedError<null, ApiError>(__TAURI_INVOKE("retry", { retry, events })),
-	/**  Asks the answer that was begun as `run`, or in the conversation `run`, to end. */
+	/**  Has the model title a thread that still goes by its first question; none if it keeps its title. */
+	titleThread: (thread: string, run: string) => typedError<ThreadEntry | null, ApiError>(__TAURI_INVOKE("title_thread", { thread, run })),
+	/**  What was said in a thread, for a new one to go on from. */
+	summariseThread: (thread: string, run: string) => typedError<string, ApiError>(__TAURI_INVOKE("summarise_thread", { thread, run })),
+	/**  Asks what was begun as `run` to end. */
 	stop: (run: string) => __TAURI_INVOKE<void>("stop", { run }),
 	/**  Opens the library if it is not open yet, and says where it is. */
 	libraryState: () => typedError<LibraryState, ApiError>(__TAURI_INVOKE("library_state")),
@@ -49,6 +51,10 @@ export const commands = {
 	/**  A picture as a data: address, at most `side` pixels wide and high. */
 	preview: (file: string, side: number) => typedError<string, ApiError>(__TAURI_INVOKE("preview", { file, side })),
 	waveform: (file: string) => typedError<Waveform, ApiError>(__TAURI_INVOKE("waveform", { file })),
+	/**  Opens a file of a question in the program that the system has for it. */
+	openFile: (file: string) => typedError<null, ApiError>(__TAURI_INVOKE("open_file", { file })),
+	/**  Opens an address in the user's browser or mail program; the page asks the user first. */
+	openLink: (address: string) => typedError<null, ApiError>(__TAURI_INVOKE("open_link", { address })),
 	memoryFigures: () => typedError<MemoryFigures | null, ApiError>(__TAURI_INVOKE("memory_figures")),
 	/**  Shows a file where it lies, or a folder's contents, in the file manager. */
 	reveal: (path: string) => typedError<null, ApiError>(__TAURI_INVOKE("reveal", { path })),
@@ -72,18 +78,6 @@ export type ApiError = {
 	message: string,
 };
 
-/**  One turn of the user. */
-export type Ask = {
-	/**
-	 *  An id of the caller's choice.
-	 *  The first ask with it starts a conversation; later ones continue it and bring the new turn alone.
-	 */
-	conversation: string,
-	/**  In the order in which the model shall see them. */
-	parts: AskPart[],
-	options: AskOptions,
-};
-
 /**  What is left out takes the model's own default. */
 export type AskOptions = {
 	system?: string | null,
@@ -96,10 +90,6 @@ export type AskOptions = {
 	seed?: number | null,
 	max_tokens?: number | null,
 };
-
-export type AskPart = { type: "text"; text: string } | { type: "image"; path: string } | { type: "audio"; path: string } | 
-/**  A whole prompt in token ids, for models that come without a tokenizer. No template is applied. */
-{ type: "tokens"; ids: number[] };
 
 /**  A file that was taken into the library, and what the user should know about it. */
 export type Attached = {

@@ -39,6 +39,26 @@ const done: ChatEvent = {
   decode_tokens_per_second: 1,
 };
 
+const question = { run: "r", thread: null, parent: null, parts: [], options: {} };
+
+const stored: ChatEvent = {
+  event: "stored",
+  thread: { id: "t", title: "", pinned: false, created_ms: 0, updated_ms: 0 },
+  question: "q",
+  answer: "a",
+};
+
+test("a failure comes after the news that the question is stored, even if it is faster", async () => {
+  rust((_, { events }) => {
+    setTimeout(() => send(events, 0, stored), 20);
+    throw { code: "busy", message: "Busy." };
+  });
+  const heard: string[] = [];
+  const failed = tauriClient.send(question, (event) => heard.push(event.event));
+  await expect(failed).rejects.toMatchObject({ code: "busy" });
+  expect(heard).toEqual(["stored"]);
+});
+
 test("an answer resolves after its last event, even if the reply is faster", async () => {
   const calls = rust((_, { events }) => {
     send(events, 0, { event: "token", id: 7, text: "Hi" });
@@ -46,10 +66,9 @@ test("an answer resolves after its last event, even if the reply is faster", asy
     return null;
   });
   const heard: string[] = [];
-  const ask = { conversation: "c", parts: [], options: {} };
-  await tauriClient.ask(ask, (event) => heard.push(event.event));
+  await tauriClient.send(question, (event) => heard.push(event.event));
   expect(heard).toEqual(["token", "done"]);
-  expect(calls).toMatchObject([["ask", { ask }]]);
+  expect(calls).toMatchObject([["send", { send: question }]]);
 });
 
 test("an error of Rust keeps its code and sentence", async () => {
@@ -63,11 +82,11 @@ test("an error of Rust keeps its code and sentence", async () => {
 
 test("anything else that is thrown becomes an internal error", async () => {
   rust(() => {
-    throw "command ask not allowed";
+    throw "command close_model not allowed";
   });
   await expect(tauriClient.closeModel()).rejects.toMatchObject({
     code: "internal",
-    message: "command ask not allowed",
+    message: "command close_model not allowed",
   });
 });
 

@@ -3,19 +3,13 @@
  *
  * The window uses `tauriClient`, a plain browser and the tests use the mock beside it.
  */
-import { Channel } from "@tauri-apps/api/core";
 import { getCurrentWebview } from "@tauri-apps/api/webview";
 import { open } from "@tauri-apps/plugin-dialog";
 
 import {
   commands,
   events,
-  type Ask,
-  type ApiError,
-  type ChatEvent,
-  type ErrorCode,
   type Language,
-  type LibraryState,
   type MemoryFigures,
   type ModelList,
   type ModelState,
@@ -23,16 +17,18 @@ import {
   type OpenProgress,
   type SettingChange,
   type SettingsState,
-  type ThreadsImported,
 } from "./bindings";
+import { tauriLibrary, type LibraryClient } from "./library";
+import { channel, take } from "./reply";
 
-export type { Ask, AskPart, ChatEvent, DoneReason, ErrorCode, ModelState, ModelSummary, OpenProgress } from "./bindings";
+export type { ErrorCode, ModelState, ModelSummary, OpenProgress, OpenStage } from "./bindings";
+export * from "./library";
+export { ApiFailure } from "./reply";
 
 export type {
   CustomGeneration,
   GenerationSettings,
   Language,
-  LibraryState,
   MemoryFigures,
   ModelEntry,
   ModelFacts,
@@ -46,11 +42,7 @@ export type {
   SettingsState,
   TextSize,
   Theme,
-  ThreadsImported,
 } from "./bindings";
-
-/** The end of an answer with its numbers. */
-export type Done = Extract<ChatEvent, { event: "done" }>;
 
 /** Files that hover over the window, leave it again, or were dropped on it. */
 export type DropEvent = { type: "over" } | { type: "leave" } | { type: "drop"; paths: string[] };
@@ -61,7 +53,7 @@ export interface FileKind {
   extensions: string[];
 }
 
-export interface Client {
+export interface Client extends LibraryClient {
   modelState(): Promise<ModelState>;
   /** The model to open at start, if there is one. */
   startModel(): Promise<string | null>;
@@ -70,9 +62,6 @@ export interface Client {
   openModel(path: string, on: (progress: OpenProgress) => void): Promise<ModelSummary>;
   cancelOpen(): Promise<void>;
   closeModel(): Promise<void>;
-  /** Resolves when the answer has ended and every event was delivered. */
-  ask(ask: Ask, on: (event: ChatEvent) => void): Promise<void>;
-  stop(conversation: string): Promise<void>;
   pickFolder(title: string): Promise<string | null>;
   pickFiles(title: string, kinds: FileKind[], multiple: boolean): Promise<string[]>;
   /** The returned function ends it. */
@@ -94,56 +83,11 @@ export interface Client {
   changeSettings(changes: SettingChange[]): Promise<void>;
   /** False if this desktop has no tray. */
   speakTray(language: Language): Promise<boolean>;
-
-  /** Opens the library if it is not open yet. */
-  libraryState(): Promise<LibraryState>;
-  /** Resolves to the number of conversations. */
-  exportAll(folder: string): Promise<number>;
-  importThreads(from: string): Promise<ThreadsImported>;
-  eraseLibrary(): Promise<void>;
 }
-
-/** Every promise of a `Client` rejects with this. */
-export class ApiFailure extends Error {
-  readonly code: ErrorCode;
-
-  constructor(code: ErrorCode, message: string) {
-    super(message);
-    this.name = "ApiFailure";
-    this.code = code;
-  }
-
-  static from(error: unknown): ApiFailure {
-    if (error instanceof ApiFailure) return error;
-    if (isApiError(error)) return new ApiFailure(error.code, error.message);
-    return new ApiFailure("internal", error instanceof Error ? error.message : String(error));
-  }
-}
-
-function isApiError(error: unknown): error is ApiError {
-  return typeof error === "object" && error !== null && "code" in error && "message" in error;
-}
-
-type Reply<T> = { status: "ok"; data: T } | { status: "error"; error: ApiError };
-
-async function take<T>(reply: Promise<Reply<T>>): Promise<T> {
-  const result = await reply.catch((error: unknown) => {
-    throw ApiFailure.from(error);
-  });
-  if (result.status === "error") throw ApiFailure.from(result.error);
-  return result.data;
-}
-
-function channel<T>(on: (message: T) => void): Channel<T> {
-  const made = new Channel<T>();
-  made.onmessage = on;
-  return made;
-}
-
-/** How long the last event may trail the reply. */
-const TRAIL_MS = 5_000;
 
 export const tauriClient: Client = {
+  ...tauriLibrary,
+
   modelState: () => take(commands.modelState()),
   startModel: () => commands.startModel(),
   demoModel: () => commands.demoModel(),
@@ -151,26 +95,6 @@ export const tauriClient: Client = {
   cancelOpen: async () => void (await commands.cancelOpen()),
   closeModel: async () => void (await take(commands.closeModel())),
 
-  async ask(ask, on) {
-    // The reply and the events travel on different ways, and the reply may overtake the last of them.
-    let ended = false;
-    let end = () => void (ended = true);
-    const events = channel<ChatEvent>((event) => {
-      on(event);
-      if (event.event === "done") end();
-    });
-    await take(commands.ask(ask, events));
-    if (ended) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, TRAIL_MS);
-      end = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-  },
-
-  stop: async (conversation) => void (await commands.stop(conversation)),
   pickFolder: (title) => open({ title, directory: true }),
 
   async pickFiles(title, kinds, multiple) {
@@ -202,9 +126,4 @@ export const tauriClient: Client = {
   settingsState: () => commands.settingsState(),
   changeSettings: async (changes) => void (await take(commands.changeSettings(changes))),
   speakTray: (language) => commands.speakTray(language),
-
-  libraryState: () => take(commands.libraryState()),
-  exportAll: (folder) => take(commands.exportAll(folder)),
-  importThreads: (from) => take(commands.importThreads(from)),
-  eraseLibrary: async () => void (await take(commands.eraseLibrary())),
 };

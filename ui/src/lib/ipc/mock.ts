@@ -2,9 +2,9 @@
  * A scripted stand-in for the Rust side: the tests set its fields, and a plain browser runs on its defaults.
  */
 import { defaults } from "../settings/defaults";
-import { ApiFailure, type Ask, type ChatEvent, type Client, type DropEvent } from "./client";
-import type { DoneReason, ModelState, ModelSummary, OpenProgress } from "./client";
-import type { Language, LibraryState, MemoryFigures, ModelEntry, ModelList, SettingChange, SettingsState } from "./client";
+import { ApiFailure, type Client, type DropEvent, type ModelState, type ModelSummary, type OpenProgress } from "./client";
+import type { Language, MemoryFigures, ModelEntry, ModelList, SettingChange, SettingsState } from "./client";
+import { MockLibrary } from "./mock-library";
 
 export const exampleModel: ModelSummary = {
   name: "Gemma 3n example",
@@ -67,18 +67,13 @@ export const brokenEntry: ModelEntry = {
   },
 };
 
-export class MockClient implements Client {
+export class MockClient extends MockLibrary implements Client {
   state: ModelState = { state: "none" };
   start: string | null = null;
   demo: string | null = "/resources/demo/sotto-demo.gguf";
   model = exampleModel;
   /** Rejections to come, one for each next call. */
   openFailures: ApiFailure[] = [];
-  askFailures: ApiFailure[] = [];
-  answer = ["This ", "answer ", "is ", "scripted."];
-  reason: DoneReason = "stop";
-  /** Pause before each step of opening and each token. */
-  delayMs = 0;
   /** What the dialogs return. */
   picked: string[] = [];
 
@@ -97,9 +92,7 @@ export class MockClient implements Client {
   };
   settings: SettingsState = { settings: structuredClone(defaults), salvage: null };
   hasTray = true;
-  library: LibraryState = { folder: "/home/ada/.local/share/sotto", bytes: 3.4e6, threads: 12 };
-  /** Why the library, or the settings' file, cannot be used. */
-  libraryFailure: ApiFailure | null = null;
+  /** Why the settings' file cannot be written. */
   settingsFailure: ApiFailure | null = null;
   revealFailure: ApiFailure | null = null;
 
@@ -108,15 +101,11 @@ export class MockClient implements Client {
   readonly importedFrom: string[] = [];
   readonly changes: SettingChange[] = [];
   readonly revealed: string[] = [];
-  readonly exports: string[] = [];
-  readonly imports: string[] = [];
   trayLanguage: Language | null = null;
   memoryReads = 0;
 
   readonly opened: string[] = [];
-  readonly asked: Ask[] = [];
   #cancelled = false;
-  #stopped = new Set<string>();
   #files = new Set<(event: DropEvent) => void>();
   #requests = new Set<(path: string) => void>();
 
@@ -130,7 +119,7 @@ export class MockClient implements Client {
     for (const percent of [0, 35, 70, 100]) {
       on({ stage: "reading_weights", percent });
       this.state = { state: "opening", path, stage: "reading_weights", percent };
-      await this.#pause();
+      await this.pause();
       if (this.#cancelled) {
         this.state = { state: "none" };
         throw new ApiFailure("cancelled", "Opening was cancelled.");
@@ -151,38 +140,6 @@ export class MockClient implements Client {
 
   async closeModel() {
     this.state = { state: "none" };
-  }
-
-  async ask(ask: Ask, on: (event: ChatEvent) => void) {
-    this.asked.push(ask);
-    const failure = this.askFailures.shift();
-    if (failure) throw failure;
-    this.#stopped.delete(ask.conversation);
-    let completion_tokens = 0;
-    let reason = this.reason;
-    for (const text of this.answer) {
-      await this.#pause();
-      if (this.#stopped.has(ask.conversation)) {
-        reason = "cancelled";
-        break;
-      }
-      on({ event: "token", id: completion_tokens++, text });
-    }
-    on({
-      event: "done",
-      reason,
-      context_full: false,
-      prompt_tokens: 12,
-      completion_tokens,
-      context_tokens: 12 + completion_tokens,
-      time_to_first_token_ms: 180,
-      prefill_tokens_per_second: 66.7,
-      decode_tokens_per_second: 9.25,
-    });
-  }
-
-  async stop(conversation: string) {
-    this.#stopped.add(conversation);
   }
 
   pickFolder = async () => this.picked[0] ?? null;
@@ -241,25 +198,6 @@ export class MockClient implements Client {
     return this.hasTray;
   }
 
-  async libraryState() {
-    if (this.libraryFailure) throw this.libraryFailure;
-    return this.library;
-  }
-
-  async exportAll(folder: string) {
-    this.exports.push(folder);
-    return this.library.threads;
-  }
-
-  async importThreads(from: string) {
-    this.imports.push(from);
-    return { added: 2, known: 1 };
-  }
-
-  async eraseLibrary() {
-    this.library = { ...this.library, threads: 0, bytes: 98_304 };
-  }
-
   /** Plays a drag over the window. */
   files(event: DropEvent) {
     for (const on of this.#files) on(event);
@@ -268,9 +206,5 @@ export class MockClient implements Client {
   /** Plays a second start of Sotto. */
   requestOpen(path: string) {
     for (const on of this.#requests) on(path);
-  }
-
-  #pause() {
-    return new Promise<void>((resolve) => setTimeout(resolve, this.delayMs));
   }
 }

@@ -93,6 +93,7 @@ export const settings = {
   keyBreak: "Neue Zeile beginnen",
   keyStop: "Antwort anhalten",
   keyNew: "Neue Unterhaltung",
+  keyFind: "Eine Unterhaltung suchen",
   keyAttach: "Bilder oder Ton anhängen",
   keyScreens: "Chat, Modelle, Einstellungen",
   keySettings: "Einstellungen",

@@ -91,6 +91,7 @@ export const settings = {
   keyBreak: "Begin a new line",
   keyStop: "Stop the answer",
   keyNew: "New conversation",
+  keyFind: "Find a conversation",
   keyAttach: "Attach pictures or sound",
   keyScreens: "Chat, models, settings",
   keySettings: "Settings",
