@@ -6,6 +6,8 @@
 mod decode;
 mod error;
 mod resample;
+mod segment;
+mod voice;
 
 use std::fs::File;
 use std::io::Cursor;
@@ -17,6 +19,8 @@ use symphonia::core::io::MediaSource;
 
 pub use error::Error;
 pub use resample::{Resampler, SAMPLE_RATE};
+pub use segment::{OpenSegment, Segment, SegmentRules, Segmenter, Speech};
+pub use voice::{Earshot, FRAME, VoiceDetector};
 
 /// The sound of a file.
 #[derive(Debug, Clone, PartialEq)]
