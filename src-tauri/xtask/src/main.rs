@@ -8,7 +8,12 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 /// To build the app.
-const BUILD_PACKAGES: &[&str] = &["build-essential", "libwebkit2gtk-4.1-dev", "pkg-config"];
+const BUILD_PACKAGES: &[&str] = &[
+    "build-essential",
+    "libasound2-dev",
+    "libwebkit2gtk-4.1-dev",
+    "pkg-config",
+];
 
 /// To open a window where nobody sees it.
 const WINDOW_TEST_PACKAGES: &[&str] = &["dbus-daemon", "imagemagick", "webkit2gtk-driver", "xvfb"];
