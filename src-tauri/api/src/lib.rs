@@ -11,6 +11,7 @@ mod library;
 mod model;
 mod score;
 mod send;
+mod transcribe;
 mod types;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,10 @@ use engine::Engine;
 pub use import::{ImportReply, ImportRequest, PackageType, import};
 pub use inspect::{InspectReply, ParameterCounts, SubmodelEntry, inspect};
 pub use score::{ScoreReply, ScoreRequest, ScoredToken, TopToken};
+pub use transcribe::{
+    CaptionEvent, ChannelName, SoundSource, TranscribeEvent, TranscribeRequest, Transcribed,
+    TranscriptFormat, TranscriptReply, TranscriptSegment,
+};
 pub use types::*;
 
 /// The one entrance: cheap to clone, and every clone speaks of the same model.

@@ -9,6 +9,7 @@ mod evaluate;
 mod import;
 mod inspect;
 mod score;
+mod transcribe;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Score(score) => score::run(score),
         Command::Inspect(inspect) => inspect::run(inspect),
         Command::Import(import) => import::run(import),
+        Command::Transcribe(transcribe) => transcribe::run(transcribe),
         Command::Evaluate(evaluate) => evaluate::run(evaluate),
     };
     match done {
@@ -82,13 +84,16 @@ pub fn usage(message: String) -> Failure {
 
 /// Opens the model of the command line.
 pub fn open(model: &ModelArgs) -> Result<Api, Failure> {
-    let api = Api::new();
-    let open = OpenModel {
+    open_model(&OpenModel {
         path: model.model.clone(),
         projector: model.projector.clone(),
         compute: model.compute.map(Into::into),
-    };
-    let summary = api.open_model(&open, &mut |_| true)?;
+    })
+}
+
+pub fn open_model(open: &OpenModel) -> Result<Api, Failure> {
+    let api = Api::new();
+    let summary = api.open_model(open, &mut |_| true)?;
     if let Some(notice) = summary.notice {
         writeln!(io::stderr(), "note: {notice}")?;
     }
