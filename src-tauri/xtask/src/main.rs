@@ -18,6 +18,9 @@ const BUILD_PACKAGES: &[&str] = &[
 /// To open a window where nobody sees it.
 const WINDOW_TEST_PACKAGES: &[&str] = &["dbus-daemon", "imagemagick", "webkit2gtk-driver", "xvfb"];
 
+/// To play and record where there is no sound card.
+const SOUND_TEST_PACKAGES: &[&str] = &["pulseaudio", "pulseaudio-utils"];
+
 const USAGE: &str = "\
 cargo xtask run [ARGS]  install what is missing, build Sotto and start it: `cargo xtask run -- MODEL`
 cargo xtask test        install what is missing, then every check and every test
@@ -53,7 +56,7 @@ fn run(args: &[&str]) -> Outcome {
 
 fn test() -> Outcome {
     let start = Instant::now();
-    install_packages(&[BUILD_PACKAGES, WINDOW_TEST_PACKAGES].concat())?;
+    install_packages(&[BUILD_PACKAGES, WINDOW_TEST_PACKAGES, SOUND_TEST_PACKAGES].concat())?;
     step("cargo", &["fmt", "--all", "--check"], ".")?;
     deny()?;
     // Builds the UI on the way, and so installs what the npm steps need.
