@@ -239,7 +239,7 @@ pub struct TranscribeArgs {
     #[arg(long)]
     pub live: bool,
     /// Read the file as slowly as it was spoken
-    #[arg(long, requires = "file")]
+    #[arg(long, conflicts_with_all = ["microphone", "system"])]
     pub realtime: bool,
 }
 

@@ -275,8 +275,8 @@ fn what_cannot_be_transcribed_is_a_sentence() {
         klingon.contains("no language \"Klingon\"") && klingon.contains("German"),
         "{klingon}"
     );
-    let model = refusal(&["transcribe", &SHORT, "--model", "no such.gguf"]);
-    assert!(model.contains("no such.gguf"), "{model}");
+    let model = refusal(&["transcribe", &SHORT, "--model", "missing.gguf"]);
+    assert!(model.contains("missing.gguf"), "{model}");
     // The command line itself is explained by its parser.
     for args in [
         &["transcribe"][..],
