@@ -45,7 +45,7 @@ fn main() {
     ] {
         let mut events = Vec::new();
         let request = TranscribeRequest {
-            source: SoundSource::File(path.clone()),
+            sources: vec![SoundSource::File(path.clone())],
             language: Some("English".into()),
             translate: None,
             live,

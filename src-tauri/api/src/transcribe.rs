@@ -27,7 +27,8 @@ pub enum SoundSource {
 
 #[derive(Clone, Debug)]
 pub struct TranscribeRequest {
-    pub source: SoundSource,
+    /// A file, or one or both of the others; each is a channel of its own.
+    pub sources: Vec<SoundSource>,
     /// What is spoken, by English name or code; the model finds out if it is not said.
     pub language: Option<String>,
     /// A language to translate into.
@@ -219,30 +220,51 @@ impl Api {
             live: request.live,
             ..Settings::default()
         };
-        let by_clock = request.realtime || !matches!(request.source, SoundSource::File(_));
-        let channel = match request.source {
-            SoundSource::File(_) => Channel::File,
-            SoundSource::Microphone => Channel::Me,
-            SoundSource::System => Channel::Others,
-        };
-        let sound = Sound::open(&request.source, request.realtime, stop)?;
-        let ear = Ear {
-            engine,
-            submodel: request.submodel.clone(),
-            busy: Duration::ZERO,
-            hypotheses: 0,
-        };
+        let is_file = |source: &SoundSource| matches!(source, SoundSource::File(_));
+        let has_file = request.sources.iter().any(is_file);
+        if request.sources.is_empty() || has_file && request.sources.len() > 1 {
+            let message =
+                "A transcript is made of one file, or of the microphone and system sound.";
+            return Err(ApiError::new(ErrorCode::Unsupported, message));
+        }
+        let tracks = request.sources.iter().map(|source| {
+            let channel = match source {
+                SoundSource::File(_) => Channel::File,
+                SoundSource::Microphone => Channel::Me,
+                SoundSource::System => Channel::Others,
+            };
+            Ok(Track {
+                captioner: Captioner::new(channel, settings.clone()),
+                sound: Sound::open(source, request.realtime, stop)?,
+                started: false,
+                ended: false,
+            })
+        });
         let mut session = Session {
-            captioner: Captioner::new(channel, settings),
-            ear,
+            tracks: tracks.collect::<Result<_, ApiError>>()?,
+            by_clock: request.realtime || !has_file,
+            next: 0,
+            ear: Ear {
+                engine,
+                submodel: request.submodel.clone(),
+                busy: Duration::ZERO,
+                hypotheses: 0,
+            },
             transcript: Transcript::default(),
             began: None,
         };
-        session.run(&sound, by_clock, on)?;
-        sound.join();
+        let done = session.run(on);
+        // After an error the other device must not go on.
+        stop.fetch_or(done.is_err(), Ordering::Relaxed);
+        let mut heard_ms = 0;
+        for track in session.tracks {
+            heard_ms = heard_ms.max(track.captioner.heard_ms());
+            track.sound.join();
+        }
+        done?;
         Ok(Transcribed {
             transcript: session.transcript,
-            heard_ms: session.captioner.heard_ms(),
+            heard_ms,
             model_ms: session.ear.busy.as_millis().try_into().unwrap_or(u32::MAX),
             hypotheses: session.ear.hypotheses,
         })
@@ -255,77 +277,50 @@ fn language(name: Option<&str>) -> Result<Option<Language>, ApiError> {
 }
 
 struct Session {
-    captioner: Captioner,
+    tracks: Vec<Track>,
+    /// Sound comes as it is made, and does not wait.
+    by_clock: bool,
+    /// The track whose turn it is.
+    next: usize,
     ear: Ear,
     transcript: Transcript,
     /// When the first samples came, of sound that comes by the clock.
     began: Option<Instant>,
 }
 
+/// A channel and where its sound comes from.
+struct Track {
+    captioner: Captioner,
+    sound: Sound,
+    started: bool,
+    ended: bool,
+}
+
 impl Session {
-    fn run(
-        &mut self,
-        sound: &Sound,
-        by_clock: bool,
-        on: &mut dyn FnMut(TranscribeEvent),
-    ) -> Result<(), ApiError> {
-        let mut ended = false;
+    fn run(&mut self, on: &mut dyn FnMut(TranscribeEvent)) -> Result<(), ApiError> {
         loop {
-            // Of sound that does not wait, all that is there; of a file one piece, so that captions come in between.
             let mut idle = true;
-            while !ended {
-                match sound.pieces.try_recv() {
-                    Ok(piece) => {
-                        idle = false;
-                        self.take(piece?, by_clock, on);
-                        if !by_clock {
-                            break;
-                        }
-                    }
-                    Err(TryRecvError::Empty) => break,
-                    Err(TryRecvError::Disconnected) => {
-                        ended = true;
-                        self.captioner.end();
-                    }
-                }
+            for track in &mut self.tracks {
+                idle &= !track.take_all(&mut self.began, self.by_clock, on)?;
             }
             while self.work(on)? {
                 idle = false;
                 // New sound may be more urgent than the next piece of work.
-                if by_clock {
+                if self.by_clock {
                     break;
                 }
             }
-            if idle && ended {
+            if !idle {
+                continue;
+            }
+            let Some(track) = self.tracks.iter_mut().find(|track| !track.ended) else {
                 return Ok(());
-            }
-            if idle {
-                match sound.pieces.recv_timeout(Duration::from_millis(100)) {
-                    Ok(piece) => self.take(piece?, by_clock, on),
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => {
-                        ended = true;
-                        self.captioner.end();
-                    }
-                }
-            }
+            };
+            track.wait(&mut self.began, self.by_clock, on)?;
         }
     }
 
-    fn take(&mut self, piece: Piece, by_clock: bool, on: &mut dyn FnMut(TranscribeEvent)) {
-        match piece {
-            Piece::Samples(samples) => {
-                if by_clock && self.began.is_none() {
-                    let length = samples.len() as f64 / f64::from(SAMPLE_RATE);
-                    let length = Duration::from_secs_f64(length);
-                    self.began = Instant::now().checked_sub(length);
-                }
-                self.captioner.hear(&samples);
-            }
-            Piece::Notice(text) => on(TranscribeEvent::Notice(text)),
-        }
-    }
-
+    /// The most urgent piece of work of all tracks: segments that have ended, then whoever is next.
     fn work(&mut self, on: &mut dyn FnMut(TranscribeEvent)) -> Result<bool, ApiError> {
         let (began, transcript) = (self.began, &mut self.transcript);
         let mut out = |caption: Caption| {
@@ -344,7 +339,90 @@ impl Session {
                 is_final,
             }));
         };
-        Ok(self.captioner.work(&mut self.ear, &mut out)?)
+        let n = self.tracks.len();
+        let mut turns: Vec<usize> = (0..n).map(|i| (self.next + i) % n).collect();
+        turns.sort_by_key(|&i| self.tracks[i].captioner.n_waiting() == 0);
+        for i in turns {
+            if self.tracks[i].captioner.work(&mut self.ear, &mut out)? {
+                self.next = (i + 1) % n;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Track {
+    /// Takes what is there, of a file one piece, so that captions come in between. Says whether there was any.
+    fn take_all(
+        &mut self,
+        began: &mut Option<Instant>,
+        by_clock: bool,
+        on: &mut dyn FnMut(TranscribeEvent),
+    ) -> Result<bool, ApiError> {
+        let mut any = false;
+        while !self.ended {
+            match self.sound.pieces.try_recv() {
+                Ok(piece) => {
+                    any = true;
+                    self.take(piece?, began, by_clock, on);
+                    if !by_clock {
+                        break;
+                    }
+                }
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => {
+                    any = true;
+                    self.end();
+                }
+            }
+        }
+        Ok(any)
+    }
+
+    /// Waits a little for sound.
+    fn wait(
+        &mut self,
+        began: &mut Option<Instant>,
+        by_clock: bool,
+        on: &mut dyn FnMut(TranscribeEvent),
+    ) -> Result<(), ApiError> {
+        match self.sound.pieces.recv_timeout(READ) {
+            Ok(piece) => self.take(piece?, began, by_clock, on),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => self.end(),
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.captioner.end();
+    }
+
+    fn take(
+        &mut self,
+        piece: Piece,
+        began: &mut Option<Instant>,
+        by_clock: bool,
+        on: &mut dyn FnMut(TranscribeEvent),
+    ) {
+        let samples = match piece {
+            Piece::Samples(samples) => samples,
+            Piece::Notice(text) => return on(TranscribeEvent::Notice(text)),
+        };
+        if by_clock && !self.started {
+            let length = Duration::from_secs_f64(samples.len() as f64 / f64::from(SAMPLE_RATE));
+            let now = Instant::now();
+            let first = now.checked_sub(length).unwrap_or(now);
+            let began = *began.get_or_insert(first);
+            // A device that opened later than the other has been silent until then, so that their times agree.
+            let late = first.saturating_duration_since(began).as_secs_f64();
+            let late = (late * f64::from(SAMPLE_RATE)) as usize;
+            self.captioner.hear(&vec![0.0; late]);
+        }
+        self.started = true;
+        self.captioner.hear(&samples);
     }
 }
 

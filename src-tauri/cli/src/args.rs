@@ -204,12 +204,12 @@ pub struct EvaluateArgs {
 }
 
 #[derive(Args)]
-#[command(group = clap::ArgGroup::new("source").required(true))]
+#[command(group = clap::ArgGroup::new("source").required(true).multiple(true))]
 pub struct TranscribeArgs {
     /// A sound file of any length (WAV, MP3, FLAC, Ogg, M4A, AIFF, the sound of MP4 and WebM)
-    #[arg(value_name = "FILE", group = "source")]
+    #[arg(value_name = "FILE", group = "source", conflicts_with_all = ["microphone", "system"])]
     pub file: Option<PathBuf>,
-    /// Listen to the microphone until Ctrl-C
+    /// Listen to the microphone until Ctrl-C; with --system, two channels
     #[arg(long, group = "source")]
     pub microphone: bool,
     /// Listen to what the computer plays until Ctrl-C

@@ -20,11 +20,12 @@ pub fn run(args: &TranscribeArgs) -> Result<(), Failure> {
     } else {
         args.format
     };
-    let source = match &args.file {
-        Some(file) => SoundSource::File(file.clone()),
-        None if args.microphone => SoundSource::Microphone,
-        None => SoundSource::System,
-    };
+    let devices = [
+        (args.microphone, SoundSource::Microphone),
+        (args.system, SoundSource::System),
+    ];
+    let devices = devices.into_iter().filter(|(wanted, _)| *wanted);
+    let files = args.file.iter().cloned().map(SoundSource::File);
     let open = OpenModel {
         path: match &args.model {
             Some(model) => model.clone(),
@@ -34,7 +35,7 @@ pub fn run(args: &TranscribeArgs) -> Result<(), Failure> {
         compute: None,
     };
     let request = TranscribeRequest {
-        source,
+        sources: files.chain(devices.map(|(_, source)| source)).collect(),
         language: args.language.clone(),
         translate: args.translate.clone(),
         live: args.live,

@@ -128,9 +128,10 @@ struct Listening {
 }
 
 impl Listening {
-    fn start(server: &SoundServer, source: &str) -> Self {
+    fn start(server: &SoundServer, sources: &[&str]) -> Self {
         let mut command = server.command(env!("CARGO_BIN_EXE_sotto-cli"));
-        command.args(["transcribe", source, "--language", "en", "--live", "--json"]);
+        command.args(["transcribe", "--language", "en", "--live", "--json"]);
+        command.args(sources);
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -143,7 +144,9 @@ impl Listening {
             events,
             notes,
         };
-        listening.wait_for_note("Listening to ");
+        for _ in sources {
+            listening.wait_for_note("Listening to ");
+        }
         listening
     }
 
@@ -210,7 +213,7 @@ fn what_is_played_and_what_is_said_become_captions() {
         ("--system", "speaker", "others"),
         ("--microphone", "mic_feed", "me"),
     ] {
-        let listening = Listening::start(&server, source);
+        let listening = Listening::start(&server, &[source]);
         for n in [2, 14] {
             let said = sentence(n);
             server.play(sink, &file);
@@ -222,8 +225,26 @@ fn what_is_played_and_what_is_said_become_captions() {
         listening.stop();
     }
 
+    // Both at once, and each says something else at the same time.
+    let listening = Listening::start(&server, &["--microphone", "--system"]);
+    let mine = sentence(14);
+    let my_file = server.folder.join("mine.wav");
+    fs::rename(&file, &my_file).unwrap();
+    let others = sentence(2);
+    std::thread::scope(|scope| {
+        scope.spawn(|| server.play("mic_feed", &my_file));
+        server.play("speaker", &file);
+    });
+    let (one, two) = (listening.next(), listening.next());
+    for (text, channel) in [&one, &two] {
+        let said = if channel == "me" { &mine } else { &others };
+        assert!(word_error_rate(said, text) <= 0.25, "{channel}: {text:?}");
+    }
+    assert_ne!(one.1, two.1);
+    listening.stop();
+
     // The server goes away and comes back: both are said, and captions go on.
-    let listening = Listening::start(&server, "--system");
+    let listening = Listening::start(&server, &["--system"]);
     drop(server);
     listening.wait_for_note("is gone");
     let server = SoundServer::start("sound");
