@@ -100,7 +100,7 @@ pub(crate) fn about(path: &Path, error: impl std::fmt::Display) -> ApiError {
 }
 
 /// Errors are written without a capital and a full stop, because they are parts of larger ones.
-fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     let mut sentence = String::with_capacity(text.len() + 1);
     let mut characters = text.chars();
     // A path or a file name keeps its first letter.

@@ -17,6 +17,7 @@ mod plan;
 mod score;
 mod send;
 mod settings;
+mod transcribe;
 mod types;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,6 +34,10 @@ pub use score::{ScoreReply, ScoreRequest, ScoredToken, TopToken};
 pub use settings::{
     CustomGeneration, GenerationSettings, Language, Preset, Salvage, SendKey, SettingChange,
     Settings, SettingsFile, SettingsState, TextSize, Theme,
+};
+pub use transcribe::{
+    CaptionEvent, ChannelName, SoundSource, TranscribeEvent, TranscribeRequest, Transcribed,
+    TranscriptFormat, TranscriptReply, TranscriptSegment,
 };
 pub use types::*;
 

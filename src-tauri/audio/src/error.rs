@@ -1,4 +1,4 @@
-//! What can be wrong with a sound file.
+//! What can be wrong with a sound file or a device.
 
 use thiserror::Error;
 
@@ -24,4 +24,16 @@ pub enum Error {
     UnusualFormat { rate: u32, channels: usize },
     #[error("the sound is longer than {max_seconds} s, the most that is read at once")]
     TooLong { max_seconds: u64 },
+    #[error("there is no microphone; connect one, or choose one in the system's sound settings")]
+    NoMicrophone,
+    #[error(
+        "what the computer plays cannot be heard; on Linux that takes PulseAudio or PipeWire, on macOS version 14.6"
+    )]
+    NoSystemSound,
+    #[error("the system does not let Sotto listen; allow it in the system's privacy settings")]
+    NotAllowed,
+    #[error("another program has the sound device to itself; close that program and try again")]
+    DeviceBusy,
+    #[error("the sound device cannot be used: {0}")]
+    Device(String),
 }

@@ -1,11 +1,14 @@
-//! Sound files to 16 kHz mono.
+//! Sound files and devices to 16 kHz mono, and where somebody speaks in them.
 //!
 //! WAV, AIFF, CAF, FLAC, MP3, M4A (AAC-LC, ALAC), Ogg Vorbis, Opus and the sound of MP4 and WebM films.
 //! Files are decoded and resampled piece by piece, so a long recording takes only the memory of its result.
 
+mod capture;
 mod decode;
 mod error;
 mod resample;
+mod segment;
+mod voice;
 
 use std::fs::File;
 use std::io::Cursor;
@@ -15,8 +18,11 @@ use std::time::Duration;
 
 use symphonia::core::io::MediaSource;
 
+pub use capture::{Capture, Notice, Source};
 pub use error::Error;
 pub use resample::{Resampler, SAMPLE_RATE};
+pub use segment::{OpenSegment, Segment, SegmentRules, Segmenter, Speech};
+pub use voice::{Earshot, FRAME, VoiceDetector};
 
 /// The sound of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +55,31 @@ pub fn read_sound(path: &Path, max_duration: Duration) -> Result<Sound, Error> {
     )
 }
 
+/// Reads a sound file of any length piece by piece; `on` takes 16 kHz mono samples, and false stops.
+///
+/// Gives what was wrong with a file that could be read only in part.
+pub fn stream_sound(
+    path: &Path,
+    on: &mut dyn FnMut(&[f32]) -> bool,
+) -> Result<Option<String>, Error> {
+    let file = File::open(path).map_err(Error::Open)?;
+    if file.metadata().map_err(Error::Open)?.is_dir() {
+        return Err(Error::NotASound);
+    }
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let mut piece = Vec::new();
+    let mut take = |samples: &mut Vec<f32>| {
+        let goes_on = samples.is_empty() || on(samples);
+        samples.clear();
+        goes_on
+    };
+    let damage = catch_unwind(AssertUnwindSafe(|| {
+        decode_to(Box::new(file), extension, &mut piece, &mut take)
+    }));
+    let (_, damage) = damage.unwrap_or_else(|_| Err(Error::Damaged(GAVE_UP.into())))?;
+    Ok(damage)
+}
+
 /// Reads the bytes of a sound file, whose name's extension helps to tell formats apart.
 pub fn read_sound_bytes(
     bytes: Vec<u8>,
@@ -67,7 +98,16 @@ fn decode(
     catch_unwind(AssertUnwindSafe(|| {
         decode_all(source, extension, max_duration)
     }))
-    .unwrap_or_else(|_| Err(Error::Damaged("its decoder gave up".into())))
+    .unwrap_or_else(|_| Err(Error::Damaged(GAVE_UP.into())))
+}
+
+const GAVE_UP: &str = "its decoder gave up";
+
+/// What a file turned out to hold.
+#[derive(Default)]
+struct Format {
+    original_rate: u32,
+    channels: usize,
 }
 
 fn decode_all(
@@ -75,47 +115,60 @@ fn decode_all(
     extension: Option<&str>,
     max_duration: Duration,
 ) -> Result<Sound, Error> {
+    let most = (max_duration.as_secs_f64() * f64::from(SAMPLE_RATE)) as usize;
+    let mut samples = Vec::new();
+    let mut fits = |samples: &mut Vec<f32>| samples.len() <= most;
+    let (format, damage) = decode_to(source, extension, &mut samples, &mut fits)?;
+    if samples.len() > most {
+        return Err(Error::TooLong {
+            max_seconds: max_duration.as_secs(),
+        });
+    }
+    Ok(Sound {
+        samples,
+        original_rate: format.original_rate,
+        channels: format.channels,
+        damage,
+    })
+}
+
+/// Decodes into `samples`; `on` looks at them after every packet and at the end, may take them away, and stops with
+/// false.
+fn decode_to(
+    source: Box<dyn MediaSource>,
+    extension: Option<&str>,
+    samples: &mut Vec<f32>,
+    on: &mut dyn FnMut(&mut Vec<f32>) -> bool,
+) -> Result<(Format, Option<String>), Error> {
     let mut decoder = decode::Decoder::open(source, extension)?;
-    let mut sound = Sound {
-        samples: Vec::new(),
-        original_rate: 0,
-        channels: 0,
-        damage: None,
-    };
+    let mut format = Format::default();
     let mut resampler: Option<Resampler> = None;
     let mut mono = Vec::new();
     while let Some(block) = decoder.next()? {
-        if block.rate != sound.original_rate {
+        if block.rate != format.original_rate {
             if let Some(earlier) = resampler.take() {
-                earlier.finish(&mut sound.samples);
+                earlier.finish(samples);
             }
-            sound.original_rate = block.rate;
+            format.original_rate = block.rate;
         }
-        sound.channels = sound.channels.max(block.channels);
+        format.channels = format.channels.max(block.channels);
         let resampler = match &mut resampler {
             Some(resampler) => resampler,
             none => none.insert(Resampler::new(block.rate)?),
         };
         mono.clear();
         mono.extend(block.samples.chunks_exact(block.channels).map(mean));
-        resampler.push(&mono, &mut sound.samples);
-        if sound.duration() > max_duration {
-            return Err(Error::TooLong {
-                max_seconds: max_duration.as_secs(),
-            });
+        resampler.push(&mono, samples);
+        if !on(samples) {
+            return Ok((format, decoder.damage()));
         }
     }
     match resampler {
-        Some(resampler) => resampler.finish(&mut sound.samples),
+        Some(resampler) => resampler.finish(samples),
         None => return Err(decoder.damage().map_or(Error::CutShort, Error::Damaged)),
     }
-    if sound.duration() > max_duration {
-        return Err(Error::TooLong {
-            max_seconds: max_duration.as_secs(),
-        });
-    }
-    sound.damage = decoder.damage();
-    Ok(sound)
+    on(samples);
+    Ok((format, decoder.damage()))
 }
 
 /// One channel passes bit for bit; what is not a number is silence.
@@ -367,6 +420,29 @@ mod tests {
         file[40..44].fill(0xFF);
         let sound = read(file);
         assert_eq!((sound.samples.len(), sound.damage), (8000, None));
+    }
+
+    #[test]
+    fn a_file_piece_by_piece_is_the_file_at_once() {
+        for name in ["stereo_44100.flac", "mono_44100.mp3", "mono_16000.aiff"] {
+            let path = fixture(name);
+            let mut samples = Vec::new();
+            let damage = stream_sound(&path, &mut |piece| {
+                samples.extend_from_slice(piece);
+                true
+            });
+            let whole = read_sound(&path, HOUR).unwrap();
+            assert_eq!((damage.unwrap(), samples), (None, whole.samples));
+            // And stops where it is told to.
+            let mut pieces = 0;
+            stream_sound(&path, &mut |_| {
+                pieces += 1;
+                false
+            })
+            .unwrap();
+            assert_eq!(pieces, 1, "{name}");
+        }
+        assert!(stream_sound(Path::new("."), &mut |_| true).is_err());
     }
 
     /// Every fixture is cut at many lengths and has many bytes changed: a sound or a sentence, never a panic.

@@ -27,6 +27,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Make a package of a Hugging Face folder: two GGUF files at fewer bits
     Import(ImportArgs),
+    /// Write down what is said in a file, at the microphone or in what the computer plays
+    Transcribe(TranscribeArgs),
     /// Measure the answers to a set of questions whose answers are known
     Evaluate(EvaluateArgs),
     /// Measure how fast a model runs here, and in how much memory
@@ -264,4 +266,53 @@ pub struct BenchArgs {
     /// {"open_ms":..,"prefill_tokens_per_second":[..],"decode_tokens_per_second":[..],..}
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("source").required(true).multiple(true))]
+pub struct TranscribeArgs {
+    /// A sound file of any length (WAV, MP3, FLAC, Ogg, M4A, AIFF, the sound of MP4 and WebM)
+    #[arg(value_name = "FILE", group = "source", conflicts_with_all = ["microphone", "system"])]
+    pub file: Option<PathBuf>,
+    /// Listen to the microphone until Ctrl-C; with --system, two channels
+    #[arg(long, group = "source")]
+    pub microphone: bool,
+    /// Listen to what the computer plays until Ctrl-C
+    #[arg(long, group = "source")]
+    pub system: bool,
+    /// A Hugging Face folder or a GGUF file; the demo model that comes with Sotto if not given
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<PathBuf>,
+    /// The projector (mmproj) of a GGUF model, if it does not lie beside it
+    #[arg(long, value_name = "FILE", requires = "model")]
+    pub projector: Option<PathBuf>,
+    /// As for chat
+    #[arg(long, value_name = "NAME")]
+    pub submodel: Option<String>,
+    /// What is spoken: English or en; the model finds out if it is not given
+    #[arg(long, value_name = "LANGUAGE")]
+    pub language: Option<String>,
+    /// Translate what was said into this language
+    #[arg(long, value_name = "LANGUAGE")]
+    pub translate: Option<String>,
+    #[arg(long, value_name = "FORMAT", default_value = "txt")]
+    pub format: TextFormat,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+    /// Show captions while somebody speaks; with JSON one event a line
+    #[arg(long)]
+    pub live: bool,
+    /// Read the file as slowly as it was spoken
+    #[arg(long, conflicts_with_all = ["microphone", "system"])]
+    pub realtime: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TextFormat {
+    Txt,
+    Srt,
+    Vtt,
+    Json,
+    Md,
 }

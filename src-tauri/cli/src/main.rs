@@ -11,6 +11,7 @@ mod import;
 mod inspect;
 mod plan;
 mod score;
+mod transcribe;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Inspect(inspect) => inspect::run(inspect),
         Command::Plan(plan) => plan::run(plan),
         Command::Import(import) => import::run(import),
+        Command::Transcribe(transcribe) => transcribe::run(transcribe),
         Command::Evaluate(evaluate) => evaluate::run(evaluate),
         Command::Bench(bench) => bench::run(bench),
     };
@@ -86,14 +88,17 @@ pub fn usage(message: String) -> Failure {
 
 /// Opens the model of the command line.
 pub fn open(model: &ModelArgs) -> Result<Api, Failure> {
-    let api = Api::new();
-    let open = OpenModel {
+    open_model(&OpenModel {
         path: model.model.clone(),
         projector: model.projector.clone(),
         compute: model.compute.map(Into::into),
         memory: model.memory.map(|size| size.as_u64()),
-    };
-    let summary = api.open_model(&open, &mut |_| true)?;
+    })
+}
+
+pub fn open_model(open: &OpenModel) -> Result<Api, Failure> {
+    let api = Api::new();
+    let summary = api.open_model(open, &mut |_| true)?;
     if let Some(notice) = summary.notice {
         writeln!(io::stderr(), "note: {notice}")?;
     }

@@ -86,7 +86,7 @@ impl Sampler {
 }
 
 /// The highest logit; the first of equals, as the reference's argmax has it.
-fn argmax(logits: &[f32]) -> Option<u32> {
+pub(crate) fn argmax(logits: &[f32]) -> Option<u32> {
     let mut best: Option<(u32, f32)> = None;
     for (id, &logit) in (0..).zip(logits) {
         if best.is_none_or(|(_, b)| logit > b) {

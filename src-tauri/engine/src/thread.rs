@@ -1,7 +1,7 @@
 //! The thread that owns the model.
 
 use std::any::Any;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
@@ -10,23 +10,37 @@ use std::thread::JoinHandle;
 
 use crate::conversation::{Conversation, Event, Turn};
 use crate::error::{Error, Result};
+use crate::listen::{Listen, Listened, Listener};
 use crate::package::Package;
 
 /// A resident model. Requests wait in a queue and are answered one after the other.
+///
+/// Captions do not wait: their questions are answered between two tokens of the answer in flight.
 pub struct Engine {
     package: Arc<Package>,
     /// `None` only while the engine is being closed.
     queue: Option<Sender<Request>>,
     closing: Arc<AtomicBool>,
     known: Known,
+    listening: Listening,
     thread: Option<JoinHandle<()>>,
 }
 
 /// The ids of the conversations that the thread has.
 type Known = Arc<Mutex<HashSet<String>>>;
 
+/// Questions that captions ask.
+type Listening = Arc<Mutex<VecDeque<Sound>>>;
+
+struct Sound {
+    listen: Listen,
+    reply: Sender<Result<Listened>>,
+}
+
 enum Request {
     Ask(Box<Question>),
+    /// There is something to listen to.
+    Wake,
     /// The conversation is over.
     Forget(String),
 }
@@ -67,15 +81,23 @@ impl Engine {
         let (owned, stop) = (Arc::clone(&package), Arc::clone(&closing));
         let known = Known::default();
         let conversations = Arc::clone(&known);
+        let listening = Listening::default();
+        let mut ears = Ears {
+            package: Arc::clone(&package),
+            listening: Arc::clone(&listening),
+            listener: Listener::default(),
+            closing: Arc::clone(&closing),
+        };
         let thread = std::thread::Builder::new()
             .name("engine".into())
-            .spawn(move || run(&owned, &requests, &stop, &conversations))
+            .spawn(move || run(&owned, &requests, &stop, &conversations, &mut ears))
             .expect("the system gives a thread");
         Self {
             package,
             queue: Some(queue),
             closing,
             known,
+            listening,
             thread: Some(thread),
         }
     }
@@ -120,6 +142,18 @@ impl Engine {
         }
     }
 
+    /// Answers a question outside of any conversation. Blocks until it is answered, but for no longer than a token
+    /// of the answer in flight and the questions of other listeners take.
+    pub fn listen(&self, listen: Listen) -> Result<Listened> {
+        let (reply, answer) = channel();
+        lock(&self.listening).push_back(Sound { listen, reply });
+        let woken = self.queue.as_ref().map(|queue| queue.send(Request::Wake));
+        match woken {
+            Some(Ok(())) => answer.recv().unwrap_or(Err(Error::Closed)),
+            _ => Err(Error::Closed),
+        }
+    }
+
     /// Frees what a conversation holds, once the requests before this one are answered.
     pub fn forget(&self, conversation: &str) {
         if let Some(queue) = &self.queue {
@@ -141,10 +175,55 @@ impl Drop for Engine {
     }
 }
 
-fn run(package: &Package, requests: &Receiver<Request>, closing: &AtomicBool, known: &Known) {
+/// What the engine's thread has for listening.
+struct Ears {
+    package: Arc<Package>,
+    listening: Listening,
+    listener: Listener,
+    closing: Arc<AtomicBool>,
+}
+
+impl Ears {
+    /// Answers all that was asked so far.
+    fn listen(&mut self) {
+        loop {
+            // In a statement of its own, so that others can ask meanwhile.
+            let next = lock(&self.listening).pop_front();
+            let Some(Sound { listen, reply }) = next else {
+                return;
+            };
+            let closing = &self.closing;
+            let listener = &mut self.listener;
+            let answered = catch_unwind(AssertUnwindSafe(|| {
+                let mut goes_on = || !closing.load(Ordering::Relaxed);
+                listener.listen(&self.package, &listen, &mut goes_on)
+            }));
+            let answer = match answered {
+                Ok(Err(Error::Cancelled)) => Err(Error::Closed),
+                Ok(answer) => answer,
+                Err(panic) => {
+                    self.listener = Listener::default();
+                    Err(Error::Panicked(panic_message(panic.as_ref())))
+                }
+            };
+            // Whoever asked may have gone.
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+fn run(
+    package: &Package,
+    requests: &Receiver<Request>,
+    closing: &AtomicBool,
+    known: &Known,
+    ears: &mut Ears,
+) {
     let mut conversations: HashMap<String, Conversation> = HashMap::new();
     while let Ok(request) = requests.recv() {
+        ears.listen();
         let question = match request {
+            Request::Wake => continue,
             Request::Ask(question) => question,
             Request::Forget(id) => {
                 conversations.remove(&id);
@@ -171,6 +250,7 @@ fn run(package: &Package, requests: &Receiver<Request>, closing: &AtomicBool, kn
         let mut conversation = conversations.remove(&id).unwrap_or_default();
         let mut on = |event| {
             let heard = events.send(Ok(event)).is_ok();
+            ears.listen();
             heard && !stop.load(Ordering::Relaxed) && !closing.load(Ordering::Relaxed)
         };
         let answered = catch_unwind(AssertUnwindSafe(|| {
@@ -203,9 +283,9 @@ fn run(package: &Package, requests: &Receiver<Request>, closing: &AtomicBool, kn
     }
 }
 
-/// The set is whole at any time, so a panic elsewhere does not matter.
-fn lock(known: &Mutex<HashSet<String>>) -> MutexGuard<'_, HashSet<String>> {
-    known.lock().unwrap_or_else(PoisonError::into_inner)
+/// What is in there is whole at any time, so a panic elsewhere does not matter.
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

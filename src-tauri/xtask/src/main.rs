@@ -8,13 +8,21 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 /// To build the app.
-const BUILD_PACKAGES: &[&str] = &["build-essential", "libwebkit2gtk-4.1-dev", "pkg-config"];
+const BUILD_PACKAGES: &[&str] = &[
+    "build-essential",
+    "libasound2-dev",
+    "libwebkit2gtk-4.1-dev",
+    "pkg-config",
+];
 
 /// To open a window where nobody sees it.
 const WINDOW_TEST_PACKAGES: &[&str] = &["dbus-daemon", "imagemagick", "webkit2gtk-driver", "xvfb"];
 
 /// To open the page without the window.
 const BROWSER_TEST_PACKAGES: &[&str] = &["chromium"];
+
+/// To play and record where there is no sound card.
+const SOUND_TEST_PACKAGES: &[&str] = &["pulseaudio", "pulseaudio-utils"];
 
 const USAGE: &str = "\
 cargo xtask run [ARGS]  install what is missing, build Sotto and start it: `cargo xtask run -- MODEL`
@@ -53,7 +61,13 @@ fn run(args: &[&str]) -> Outcome {
 
 fn test() -> Outcome {
     let start = Instant::now();
-    install_packages(&[BUILD_PACKAGES, WINDOW_TEST_PACKAGES, BROWSER_TEST_PACKAGES].concat())?;
+    let packages = [
+        BUILD_PACKAGES,
+        WINDOW_TEST_PACKAGES,
+        BROWSER_TEST_PACKAGES,
+        SOUND_TEST_PACKAGES,
+    ];
+    install_packages(&packages.concat())?;
     step("cargo", &["fmt", "--all", "--check"], ".")?;
     deny()?;
     // Builds the UI on the way, and so installs what the npm steps need.

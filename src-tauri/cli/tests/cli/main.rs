@@ -6,6 +6,11 @@ mod demo;
 mod evaluate;
 mod import;
 mod plan;
+#[cfg(target_os = "linux")]
+mod sound;
+#[path = "../../../../tests/support/spoken.rs"]
+mod spoken;
+mod transcribe;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

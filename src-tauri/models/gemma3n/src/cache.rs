@@ -69,6 +69,27 @@ impl KvCache {
             .sum()
     }
 
+    /// Forgets everything from a position on, so that other tokens can follow there. Says whether that was
+    /// possible: a sliding layer may have let go of what the tokens before that position saw. If not, nothing changes.
+    ///
+    /// It always is for a position among the tokens of the last step.
+    #[must_use]
+    pub fn truncate(&mut self, len: usize) -> bool {
+        if len >= self.len {
+            return true;
+        }
+        if self.owners.iter().any(|o| o.start > o.first_visible(len)) {
+            return false;
+        }
+        for owner in &mut self.owners {
+            owner.end = len;
+            let kept = len.saturating_sub(owner.start);
+            owner.blocks.truncate(kept.div_ceil(KV_BLOCK));
+        }
+        self.len = len;
+        true
+    }
+
     pub(crate) fn layer(&mut self, owner: usize) -> &mut LayerKv {
         &mut self.owners[owner]
     }
