@@ -360,6 +360,8 @@ fn pictures_of_the_readme() {
     window.screenshot("window");
     window.press_with(CONTROL, "2");
     window.find("[data-slot=model][data-open=true]");
+    // Instead of the temporary folder that is this test's home.
+    window.js("document.querySelector('.path').textContent = '~/.local/share/sotto/models'");
     window.screenshot("models");
     window.press_with(CONTROL, "3");
     window.click("input[value=dark]");

@@ -15,6 +15,8 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             model::open_model,
             model::cancel_open,
             model::close_model,
+            model::import_model,
+            model::cancel_import,
             chat::send,
             chat::retry,
             chat::title_thread,

@@ -43,7 +43,12 @@ fn weights_code(error: &weights::Error) -> ErrorCode {
         | weights::Error::Mlx { .. }
         | weights::Error::IsProjector { .. }
         | weights::Error::NotAProjector { .. }
-        | weights::Error::SplitGguf { .. } => ErrorCode::Unsupported,
+        | weights::Error::SplitGguf { .. }
+        | weights::Error::CannotExport { .. } => ErrorCode::Unsupported,
+        weights::Error::Cancelled => ErrorCode::Cancelled,
+        weights::Error::Io {
+            action: "write", ..
+        } => ErrorCode::Storage,
         _ => ErrorCode::ModelBroken,
     }
 }

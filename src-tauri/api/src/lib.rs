@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use engine::Engine;
 
 pub use catalogue::{ModelEntry, ModelFacts, ModelFolder, ModelList, list_models};
-pub use import::{ImportReply, ImportRequest, PackageType, import};
+pub use import::{ImportReply, ImportRequest, PackageType, import, import_model};
 pub use inspect::{InspectReply, ParameterCounts, SubmodelEntry, inspect};
 pub use memory::{MemoryFigures, ResidentKinds, memory_figures};
 pub use score::{ScoreReply, ScoreRequest, ScoredToken, TopToken};

@@ -13,6 +13,8 @@ use crate::Shell;
 /// One model at a time, so one key.
 const OPENING: &str = "model";
 
+const IMPORTING: &str = "import";
+
 /// Where `tauri.conf.json` puts the demo model.
 const DEMO: &str = "demo/sotto-demo.gguf";
 
@@ -86,6 +88,32 @@ pub async fn open_model(
 #[specta::specta]
 pub fn cancel_open(shell: State<'_, Shell>) {
     shell.opening.stop(OPENING);
+}
+
+/// Makes a package of a Hugging Face folder in Sotto's own, and returns its path. The progress is in percent.
+#[tauri::command]
+#[specta::specta]
+pub async fn import_model(
+    shell: State<'_, Shell>,
+    source: PathBuf,
+    progress: Channel<u32>,
+) -> Result<PathBuf, ApiError> {
+    let folder = shell.models.clone();
+    let ticket = shell.opening.start(IMPORTING);
+    blocking(move || {
+        api::import_model(&source, &folder, &|percent| {
+            // It goes on if the page is loaded anew.
+            let _ = progress.send(percent);
+            ticket.goes_on()
+        })
+    })
+    .await
+}
+
+#[tauri::command]
+#[specta::specta]
+pub fn cancel_import(shell: State<'_, Shell>) {
+    shell.opening.stop(IMPORTING);
 }
 
 #[tauri::command]

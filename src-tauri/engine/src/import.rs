@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use gemma3n::Config;
-use weights::export::{Options, Quantisation};
+use weights::export::{Options, Quantisation, Watch};
 use weights::{Checkpoint, Staged};
 
 use crate::error::{Error, Result};
@@ -22,6 +22,15 @@ pub struct Import {
 
 /// Writes a Hugging Face folder as a package, and its own submodels with it.
 pub fn import(source: &Path, import: &Import) -> Result<weights::Package> {
+    import_watched(source, import, &|_| true)
+}
+
+/// The same, told now and then which share is done; false cancels it, and nothing is left.
+pub fn import_watched(
+    source: &Path,
+    import: &Import,
+    watch: &dyn Fn(f64) -> bool,
+) -> Result<weights::Package> {
     let checkpoint = Checkpoint::open(source)?;
     let config = Config::from_checkpoint(&checkpoint)?;
     let table = own_submodels(&checkpoint, &config)?.map(|(text, _)| text);
@@ -33,6 +42,7 @@ pub fn import(source: &Path, import: &Import) -> Result<weights::Package> {
         quantisation: import.quantisation,
         submodels: table.as_deref(),
         name: None,
+        watch: Some(Watch(watch)),
     };
     let staged = Staged::write(&checkpoint, &import.folder, &name, import.replace, &options)?;
     compare(&config, &staged.open()?, source)?;

@@ -16,7 +16,7 @@ mod thread;
 pub use conversation::{DoneReason, Event, Exchange, Part, Report, Turn};
 pub use error::Error;
 pub use generation::{Generation, Overrides};
-pub use import::{Import, import};
+pub use import::{Import, import, import_watched};
 pub use inspect::{Inspection, SubmodelFacts, inspect, inspect_open};
 pub use package::{OpenOptions, Package};
 pub use score::{ScoredToken, score};

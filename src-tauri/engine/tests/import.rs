@@ -1,9 +1,10 @@
 //! A package opened beside the folder that it was made of.
 #![allow(clippy::unwrap_used)]
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-use engine::{Import, OpenOptions, Package, import};
+use engine::{Import, OpenOptions, Package, import, import_watched};
 use weights::export::Quantisation;
 
 fn tiny() -> PathBuf {
@@ -53,4 +54,33 @@ fn a_package_speaks_and_is_cut_like_its_source() {
     let generation = package.generation();
     let chosen = (generation.temperature, generation.top_k, generation.top_p);
     assert_eq!(chosen, (0.0, 7, 0.5));
+}
+
+#[test]
+fn an_import_tells_how_far_it_is_and_leaves_nothing_when_it_is_cancelled() {
+    let folder = tempfile::tempdir().unwrap();
+    let request = Import {
+        folder: folder.path().to_owned(),
+        name: Some("made".to_owned()),
+        quantisation: Some(Quantisation::Q8_0),
+        replace: false,
+    };
+    let source = tiny().join("checkpoint");
+    let shares = RefCell::new(Vec::new());
+    let cancelled = import_watched(&source, &request, &|share| {
+        shares.borrow_mut().push(share);
+        share < 0.5
+    });
+    assert!(cancelled.is_err_and(|e| e.to_string().contains("cancelled")));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+
+    shares.borrow_mut().clear();
+    import_watched(&source, &request, &|share| {
+        shares.borrow_mut().push(share);
+        true
+    })
+    .unwrap();
+    let shares = shares.into_inner();
+    assert!(shares.is_sorted() && shares.len() > 10, "{shares:?}");
+    assert_eq!(shares.last(), Some(&1.0));
 }

@@ -116,6 +116,9 @@ pub enum Error {
         limit: u64,
     },
 
+    #[error("it was cancelled")]
+    Cancelled,
+
     #[error("cannot write {file}: {reason}")]
     CannotExport { file: PathBuf, reason: String },
 }

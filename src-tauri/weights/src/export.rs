@@ -1,6 +1,8 @@
 //! Writes a Hugging Face folder as a GGUF package, numbers unchanged or at fewer bits.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use crate::checkpoint::{Checkpoint, Metadata};
@@ -27,6 +29,17 @@ pub struct Options<'a> {
     pub submodels: Option<&'a str>,
     /// What the model calls itself; `None`: like the source's folder.
     pub name: Option<&'a str>,
+    pub watch: Option<Watch<'a>>,
+}
+
+/// Told now and then which share of the source is written; false ends the writing.
+#[derive(Clone, Copy)]
+pub struct Watch<'a>(pub &'a dyn Fn(f64) -> bool);
+
+impl fmt::Debug for Watch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
 }
 
 /// What the matrices of a package are stored as.
@@ -73,13 +86,20 @@ pub fn write_gguf(
         });
     }
 
+    let written = projector_out.is_some().then_some(&projector);
+    let written = text.iter().chain(written.into_iter().flatten());
+    let progress = Progress {
+        watch: options.watch,
+        done: Cell::new(0),
+        total: written.map(Planned::source_bytes).sum(),
+    };
     let mut writer = Writer::new(text_out, "gemma3n");
     text::describe(checkpoint, &config, options, &mut writer)?;
-    write(writer, &text)?;
+    write(writer, &text, &progress)?;
     if let Some(projector_out) = projector_out {
         let mut writer = Writer::new(projector_out, "clip");
         projector::describe(checkpoint, &config, &mut writer)?;
-        write(writer, &projector)?;
+        write(writer, &projector, &progress)?;
     }
     Ok(())
 }
@@ -108,6 +128,29 @@ impl Planned<'_> {
         match self.target {
             Some(target) => target.dtype(),
             None => self.from[0].dtype, // Never empty: a tensor comes from somewhere.
+        }
+    }
+
+    fn source_bytes(&self) -> usize {
+        self.from.iter().map(|slice| slice.bytes.len()).sum()
+    }
+}
+
+struct Progress<'a> {
+    watch: Option<Watch<'a>>,
+    /// Bytes of the source.
+    done: Cell<usize>,
+    total: usize,
+}
+
+impl Progress<'_> {
+    fn add(&self, bytes: usize) -> Result<(), Error> {
+        self.done.set(self.done.get() + bytes);
+        match self.watch {
+            Some(Watch(watch)) if !watch(self.done.get() as f64 / self.total as f64) => {
+                Err(Error::Cancelled)
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -195,7 +238,11 @@ fn stack<'a>(
     })
 }
 
-fn write(mut writer: Writer, tensors: &[Planned<'_>]) -> Result<(), Error> {
+fn write(
+    mut writer: Writer,
+    tensors: &[Planned<'_>],
+    progress: &Progress<'_>,
+) -> Result<(), Error> {
     for tensor in tensors {
         writer.tensor(&tensor.name, tensor.dtype(), &tensor.shape)?;
     }
@@ -203,18 +250,31 @@ fn write(mut writer: Writer, tensors: &[Planned<'_>]) -> Result<(), Error> {
     for tensor in tensors {
         for slice in &tensor.from {
             match tensor.target {
-                Some(target) => rewrite(slice, target, &mut body)?,
-                None => body.write(slice.bytes)?,
+                Some(target) => rewrite(slice, target, &mut body, progress)?,
+                None => {
+                    for piece in slice.bytes.chunks(COPIED) {
+                        body.write(piece)?;
+                        progress.add(piece.len())?;
+                    }
+                }
             }
         }
     }
     body.finish()
 }
 
+/// Bytes that are copied at once.
+const COPIED: usize = 1 << 22;
+
 /// Numbers that are rewritten at once: 1 MiB of f32, and whole blocks of every type.
 const PIECE: usize = 1 << 18;
 
-fn rewrite(tensor: &TensorView<'_>, target: Target, body: &mut Body) -> Result<(), Error> {
+fn rewrite(
+    tensor: &TensorView<'_>,
+    target: Target,
+    body: &mut Body,
+    progress: &Progress<'_>,
+) -> Result<(), Error> {
     let piece = tensor.dtype.bytes_for(PIECE).expect("whole blocks");
     let (mut values, mut bytes) = (Vec::new(), Vec::new());
     for raw in tensor.bytes.chunks(piece) {
@@ -229,6 +289,7 @@ fn rewrite(tensor: &TensorView<'_>, target: Target, body: &mut Body) -> Result<(
             return Err(Error::tensor(tensor.file, tensor.name, reason));
         }
         body.write(&bytes)?;
+        progress.add(raw.len())?;
     }
     Ok(())
 }

@@ -89,7 +89,7 @@ describe("what keeps Sotto from storing", () => {
       client.libraryFailure = readOnly;
       client.settings.settings.language = "de";
     });
-    await waitFor(() => expect(slot("library-blocked")?.textContent).toContain("lassen sich nicht lesen"));
+    await waitFor(() => expect(slot("library-blocked")?.textContent).toContain("kann seine Daten nicht lesen"));
     expect(slot("library-blocked")?.querySelector("details [lang=en]")?.textContent).toContain("may not write");
   });
 

@@ -11,6 +11,7 @@ const UNCHANGED: export::Options<'_> = export::Options {
     quantisation: None,
     submodels: None,
     name: None,
+    watch: None,
 };
 
 fn gguf(model: &Checkpoint) -> &Gguf {

@@ -14,6 +14,7 @@ const EIGHT_BITS: Options<'_> = Options {
     quantisation: Some(Quantisation::Q8_0),
     submodels: Some("{}"),
     name: None,
+    watch: None,
 };
 
 fn import(source: &Path, folder: &Folder, name: &str) -> Result<weights::Package, weights::Error> {

@@ -1,3 +1,4 @@
+import { fileName } from "../../lib/format";
 import { m } from "../../lib/i18n/i18n.svelte";
 import { ApiFailure, type Client, type ModelList } from "../../lib/ipc/client";
 import type { SettingsController } from "../../lib/settings/settings.svelte";
@@ -9,6 +10,8 @@ export class CatalogueController {
   #list = $state.raw<ModelList | null>(null);
   #failure = $state.raw<ApiFailure | null>(null);
   #isLooking = $state(false);
+  #importing = $state.raw<{ name: string; percent: number; isCancelling: boolean } | null>(null);
+  #imported = $state<string | null>(null);
 
   constructor(client: Client, settings: SettingsController) {
     this.#client = client;
@@ -26,6 +29,16 @@ export class CatalogueController {
 
   get isLooking(): boolean {
     return this.#isLooking;
+  }
+
+  /** The import on its way. */
+  get importing(): { name: string; percent: number; isCancelling: boolean } | null {
+    return this.#importing;
+  }
+
+  /** What was imported last. */
+  get imported(): string | null {
+    return this.#imported;
   }
 
   get default(): string | null {
@@ -57,16 +70,42 @@ export class CatalogueController {
     await this.#settings.change({ setting: "default_model", value: path });
   }
 
+  async chooseImport() {
+    const source = await this.#client.pickFolder(m.models.importTitle);
+    if (source !== null) await this.import(source);
+  }
+
+  /** One at a time: it reads and writes whole models. */
+  async import(source: string) {
+    if (this.#importing) return;
+    this.#imported = null;
+    this.#importing = { name: fileName(source), percent: 0, isCancelling: false };
+    await this.#try(async () => {
+      const made = await this.#client.importModel(source, (percent) => {
+        if (this.#importing) this.#importing = { ...this.#importing, percent };
+      });
+      this.#imported = fileName(made).replace(/\.gguf$/, "");
+    });
+    this.#importing = null;
+    if (this.#imported !== null) await this.look();
+  }
+
+  async cancelImport() {
+    if (this.#importing) this.#importing = { ...this.#importing, isCancelling: true };
+    await this.#client.cancelImport();
+  }
+
   reveal(path: string) {
     return this.#try(() => this.#client.reveal(path));
   }
 
   async #try(work: () => Promise<void>) {
+    this.#failure = null;
     try {
       await work();
-      this.#failure = null;
     } catch (error) {
-      this.#failure = ApiFailure.from(error);
+      const failure = ApiFailure.from(error);
+      if (failure.code !== "cancelled") this.#failure = failure;
     }
   }
 }

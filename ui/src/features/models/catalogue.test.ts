@@ -56,3 +56,37 @@ test("what cannot be shown is said", async () => {
   expect(client.revealed).toEqual(["/models/a"]);
   expect(catalogue.failure).toBeNull();
 });
+
+test("an import shows how far it is, and its model is on the list at once", async () => {
+  const { client, catalogue } = setUp();
+  client.picked = ["/models/gemma-3n-E4B-it"];
+  const importing = catalogue.chooseImport();
+  await Promise.resolve();
+  await Promise.resolve();
+  expect(catalogue.importing).toMatchObject({ name: "gemma-3n-E4B-it", isCancelling: false });
+  await catalogue.import("/models/other"); // one at a time
+  await importing;
+  expect(client.importedFrom).toEqual(["/models/gemma-3n-E4B-it"]);
+  expect(catalogue.importing).toBeNull();
+  expect(catalogue.imported).toBe("made");
+  expect(catalogue.list?.folders[0]?.models.map(({ name }) => name)).toEqual(["made"]);
+});
+
+test("a cancelled import is no failure, and nothing was made", async () => {
+  const { client, catalogue } = setUp();
+  const importing = catalogue.import("/models/a");
+  await catalogue.cancelImport();
+  expect(catalogue.importing?.isCancelling).toBe(true);
+  await importing;
+  expect(catalogue.failure).toBeNull();
+  expect(catalogue.imported).toBeNull();
+  expect(client.importedFrom).toEqual([]);
+});
+
+test("an import that fails says why", async () => {
+  const { client, catalogue } = setUp();
+  client.importFailure = new ApiFailure("storage", "The disk is full.");
+  await catalogue.import("/models/a");
+  expect(catalogue.failure?.message).toBe("The disk is full.");
+  expect(catalogue.importing).toBeNull();
+});

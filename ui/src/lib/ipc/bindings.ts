@@ -17,6 +17,9 @@ export const commands = {
 	openModel: (path: string, progress: Channel<OpenProgress>) => typedError<ModelSummary, ApiError>(__TAURI_INVOKE("open_model", { path, progress })),
 	cancelOpen: () => __TAURI_INVOKE<void>("cancel_open"),
 	closeModel: () => typedError<null, ApiError>(__TAURI_INVOKE("close_model")),
+	/**  Makes a package of a Hugging Face folder in Sotto's own, and returns its path. The progress is in percent. */
+	importModel: (source: string, progress: Channel<number>) => typedError<string, ApiError>(__TAURI_INVOKE("import_model", { source, progress })),
+	cancelImport: () => __TAURI_INVOKE<void>("cancel_import"),
 	/**  Stores a question and answers it. Replies when the answer has ended; the events come before. */
 	send: (send: Send, events: Channel<ChatEvent>) => typedError<null, ApiError>(__TAURI_INVOKE("send", { send, events })),
 	/**  Answers a stored question once more. */

@@ -70,6 +70,9 @@ export interface Client extends LibraryClient {
   onOpenRequested(on: (path: string) => void): () => void;
 
   listModels(): Promise<ModelList>;
+  /** Makes a package of a Hugging Face folder in Sotto's own; resolves to its path. */
+  importModel(source: string, on: (percent: number) => void): Promise<string>;
+  cancelImport(): Promise<void>;
   /** `null` where the system does not tell. */
   memoryFigures(): Promise<MemoryFigures | null>;
   /** Shows a file or folder in the file manager. */
@@ -115,6 +118,8 @@ export const tauriClient: Client = {
   },
 
   listModels: () => take(commands.listModels()),
+  importModel: (source, on) => take(commands.importModel(source, channel(on))),
+  cancelImport: async () => void (await commands.cancelImport()),
   memoryFigures: () => take(commands.memoryFigures()),
   reveal: async (path) => void (await take(commands.reveal(path))),
 

@@ -96,6 +96,9 @@ export class MockClient extends MockLibrary implements Client {
   settingsFailure: ApiFailure | null = null;
   revealFailure: ApiFailure | null = null;
 
+  importFailure: ApiFailure | null = null;
+
+  readonly importedFrom: string[] = [];
   readonly changes: SettingChange[] = [];
   readonly revealed: string[] = [];
   trayLanguage: Language | null = null;
@@ -153,6 +156,25 @@ export class MockClient extends MockLibrary implements Client {
   }
 
   listModels = async () => this.list;
+
+  async importModel(source: string, on: (percent: number) => void) {
+    this.#cancelled = false;
+    for (const percent of [0, 40, 80]) {
+      on(percent);
+      await this.pause();
+      if (this.#cancelled) throw new ApiFailure("cancelled", "It was cancelled.");
+    }
+    if (this.importFailure) throw this.importFailure;
+    const [own, ...others] = this.list.folders;
+    const made = { ...exampleEntry, path: `${own?.path}/made.gguf`, name: "made" };
+    if (own) this.list = { ...this.list, folders: [{ ...own, models: [...own.models, made] }, ...others] };
+    this.importedFrom.push(source);
+    return made.path;
+  }
+
+  async cancelImport() {
+    this.#cancelled = true;
+  }
 
   async memoryFigures() {
     this.memoryReads += 1;

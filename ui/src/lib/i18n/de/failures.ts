@@ -6,7 +6,7 @@ export const failures = {
   unsupported: "Mit dieser Art von Modell oder Datei kann Sotto nichts anfangen. Wähle etwas anderes.",
   inputUnreadable: "Die Datei lässt sich nicht lesen. Prüfe sie in einem anderen Programm oder wähle eine andere.",
   tooLong: "Das ist mehr, als das Modell auf einmal aufnehmen kann. Kürze es oder beginne eine neue Unterhaltung.",
-  storage: "Die Unterhaltungen lassen sich nicht lesen oder schreiben. Prüfe das Laufwerk und versuche es noch einmal.",
+  storage: "Sotto kann seine Daten nicht lesen oder schreiben. Prüfe das Laufwerk und versuche es noch einmal.",
   gone: "Das wurde gelöscht. Wähle etwas anderes.",
   busy: "Sotto ist noch mit etwas anderem beschäftigt. Versuche es gleich noch einmal.",
   outOfMemory: "Der Arbeitsspeicher reicht nicht. Schließe andere Programme oder wähle ein kleineres Modell.",

@@ -50,6 +50,7 @@ export const models = {
   makeDefault: "Bei jedem Start öffnen",
   endDefault: "Nicht mehr bei jedem Start öffnen",
   reveal: "Im Dateimanager zeigen",
+  importIt: "In Sottos Ordner importieren",
   parametersOf: (all: string, effective: string) => `${all} Parameter, davon ${effective} jeweils am Werk`,
   contextOf: (tokens: string, words: string) => `behält ${tokens} Token, etwa ${words} Wörter`,
   sizeOf: (size: string, format: string) => `${size} auf dem Laufwerk, ${format}`,
@@ -58,7 +59,7 @@ export const models = {
   demoLicense: "Für Sotto gemacht, Apache 2.0.",
   noLicense: "Die Dateien nennen keine Lizenz. Für Googles Gemma-3n-Modelle gelten die Gemma-Nutzungsbedingungen.",
   ownFolder: "Sottos Ordner",
-  ownEmpty: "Hier ist noch nichts. Lege Modelle in diesen Ordner.",
+  ownEmpty: "Hier ist noch nichts. Lege Modelle in diesen Ordner oder importiere eines.",
   folderEmpty: "In diesem Ordner ist kein Gemma-3n-Modell.",
   folderGone: "Diesen Ordner gibt es nicht mehr. Stelle ihn wieder her und suche neu, oder nimm ihn von der Liste.",
   folderCut:
@@ -69,4 +70,11 @@ export const models = {
   removeFolder: "Von der Liste nehmen",
   removeFolderName: (path: string) => `${path} von der Liste nehmen`,
   revealFolderName: (path: string) => `${path} im Dateimanager zeigen`,
+  importFolder: "Modell importieren …",
+  importTitle: "Ordner eines Gemma-3n-Modells von Hugging Face wählen",
+  importHint:
+    "Macht aus einem Ordner von Hugging Face eine kleinere, schnellere Kopie für Sotto. Der Ordner selbst bleibt, wie er ist.",
+  importing: (name: string) => `${name} wird importiert`,
+  importNote: "Das dauert einige Minuten. Du kannst Sotto weiter benutzen.",
+  imported: (name: string) => `${name} ist importiert.`,
 };

@@ -6,7 +6,7 @@ export const failures = {
   unsupported: "This model or file is of a kind that Sotto cannot use. Choose another one.",
   inputUnreadable: "The file cannot be read. Check it in another program, or choose another one.",
   tooLong: "This is more than the model can take in at once. Make it shorter, or begin a new conversation.",
-  storage: "The conversations cannot be read or written. Check the disk, then try again.",
+  storage: "Sotto cannot read or write its data. Check the disk, then try again.",
   gone: "This has been deleted. Choose something else.",
   busy: "Sotto is still busy with something else. Try again in a moment.",
   outOfMemory: "There is not enough memory. Close other programs, or choose a smaller model.",
