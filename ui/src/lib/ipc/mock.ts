@@ -161,7 +161,7 @@ export class MockClient extends MockLibrary implements Client {
     this.#cancelled = false;
     for (const percent of [0, 40, 80]) {
       on(percent);
-      await this.#pause();
+      await this.pause();
       if (this.#cancelled) throw new ApiFailure("cancelled", "It was cancelled.");
     }
     if (this.importFailure) throw this.importFailure;
