@@ -254,7 +254,7 @@ mod tests {
     fn a_folder_that_vanished_says_so() {
         let own = tempfile::tempdir().expect("a temporary directory");
         let gone = own.path().join("gone");
-        let list = list_models(own.path(), &[gone.clone()], None);
+        let list = list_models(own.path(), std::slice::from_ref(&gone), None);
         let failure = list.folders[1].failure.as_ref().expect("it is not there");
         assert!(failure.message.contains("not there any more"), "{failure}");
         assert!(!gone.exists(), "only Sotto's own folder is made");
