@@ -31,18 +31,11 @@ impl Sampler {
         if self.generation.temperature == 0.0 {
             return argmax(&logits);
         }
-        let mut candidates: Vec<(u32, f64)> = (0..)
-            .zip(logits)
-            .map(|(id, l)| (id, f64::from(l) / f64::from(self.generation.temperature)))
+        let temperature = f64::from(self.generation.temperature);
+        let candidates: Vec<(u32, f64)> = highest(&logits, self.generation.top_k)
+            .into_iter()
+            .map(|(id, l)| (id, f64::from(l) / temperature))
             .collect();
-        // Ties go to the lower id, so that the outcome does not depend on the sort.
-        let descending = |a: &(u32, f64), b: &(u32, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-        let top_k = self.generation.top_k;
-        if top_k > 0 && top_k < candidates.len() {
-            candidates.select_nth_unstable_by(top_k - 1, descending);
-            candidates.truncate(top_k);
-        }
-        candidates.sort_unstable_by(descending);
         let mut weights = softmax(&candidates);
         cut_top_p(&mut weights, f64::from(self.generation.top_p));
         let least = weights[0] * f64::from(self.generation.min_p);
@@ -96,6 +89,35 @@ pub(crate) fn argmax(logits: &[f32]) -> Option<u32> {
     best.map(|(id, _)| id)
 }
 
+/// The `k` highest logits in descending order, or all of them for 0.
+fn highest(logits: &[f32], k: usize) -> Vec<(u32, f32)> {
+    // Ties go to the lower id, so that the outcome does not depend on the sort.
+    let descending = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    let mut kept: Vec<(u32, f32)> = Vec::new();
+    if k == 0 || k >= logits.len() {
+        kept.extend((0..).zip(logits.iter().copied()));
+    } else {
+        // The lowest of `k` logits that were seen: what is not above it has no place any more.
+        let mut bar = None;
+        for (id, &logit) in (0..).zip(logits) {
+            if bar.is_some_and(|bar: f32| logit.total_cmp(&bar).is_le()) {
+                continue;
+            }
+            kept.push((id, logit));
+            if kept.len() == 2 * k {
+                kept.select_nth_unstable_by(k - 1, descending);
+                kept.truncate(k);
+                bar = Some(kept[k - 1].1);
+            }
+        }
+    }
+    kept.sort_unstable_by(descending);
+    if k > 0 {
+        kept.truncate(k);
+    }
+    kept
+}
+
 /// Probabilities of candidates in descending order.
 fn softmax(candidates: &[(u32, f64)]) -> Vec<f64> {
     let highest = candidates[0].1;
@@ -141,6 +163,27 @@ mod tests {
             top_k: 0,
             top_p: 1.0,
             ..Generation::default()
+        }
+    }
+
+    #[test]
+    fn the_highest_are_those_of_a_full_sort() {
+        for n in [1, 5, 64, 1000] {
+            // Many ties, and both zeros.
+            let logits: Vec<f32> = (0..n)
+                .map(|i| ((i * 7919 % 83) as f32 - 41.0) * 0.5)
+                .collect();
+            let logits = [logits, vec![0.0, -0.0]].concat();
+            let mut sorted: Vec<(u32, f32)> = (0..).zip(logits.iter().copied()).collect();
+            sorted.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            for k in [0, 1, 2, 40, 64, 5000] {
+                let n_kept = if k == 0 {
+                    logits.len()
+                } else {
+                    k.min(logits.len())
+                };
+                assert_eq!(highest(&logits, k), sorted[..n_kept], "{n} {k}");
+            }
         }
     }
 

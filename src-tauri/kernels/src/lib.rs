@@ -12,6 +12,7 @@
 
 mod activations;
 mod attention;
+mod columns;
 mod cpu;
 mod dense;
 mod format;
@@ -25,6 +26,7 @@ mod strip;
 
 pub use activations::{Activations, BLOCK};
 pub use attention::{Attention, Floats, KV_BLOCK, KvBlock, attend};
+pub use columns::ColumnMatrix;
 pub use cpu::Cpu;
 pub use dense::{DenseMatrix, DenseType, dense_product};
 pub use format::{Format, Matrix};

@@ -81,6 +81,19 @@ impl MappedBytes {
             range,
         }
     }
+
+    /// Gives the memory of these bytes back. They come from the file again when they are read.
+    #[allow(unsafe_code)]
+    pub fn release(&self) {
+        #[cfg(unix)]
+        {
+            let advice = memmap2::UncheckedAdvice::DontNeed;
+            let (start, len) = (self.range.start, self.range.len());
+            // SAFETY: the mapping is of a file and never written to, so every page comes back with the bytes it had.
+            // Only a hint: failure changes nothing but how much memory is taken.
+            let _ = unsafe { self.file.map.unchecked_advise_range(advice, start, len) };
+        }
+    }
 }
 
 impl Deref for MappedBytes {

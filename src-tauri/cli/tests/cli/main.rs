@@ -2,6 +2,7 @@
 //! and as GGUF, and what it says about input that is no use.
 #![allow(clippy::unwrap_used)]
 
+mod bench;
 mod demo;
 mod evaluate;
 mod import;

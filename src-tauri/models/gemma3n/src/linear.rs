@@ -107,6 +107,23 @@ impl Linear {
         self.n_out
     }
 
+    /// The quantised matrix where it lies in the file.
+    pub fn matrix(&self) -> Option<Matrix<'_>> {
+        match &self.weight {
+            Weight::Quantised(format, bytes, _) => {
+                Matrix::new(*format, bytes, self.n_out, self.n_in)
+            }
+            _ => None,
+        }
+    }
+
+    /// Gives back the memory of a matrix that lies in a file and is not read for a while.
+    pub fn release(&self) {
+        if let Weight::Quantised(_, bytes, _) | Weight::Floats(_, bytes, _) = &self.weight {
+            bytes.release();
+        }
+    }
+
     /// Whether single rows can be multiplied.
     pub fn has_rows(&self) -> bool {
         matches!(self.weight, Weight::Quantised(..))

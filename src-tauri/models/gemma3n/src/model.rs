@@ -1,4 +1,4 @@
-//! An open model: the text decoder in memory, the towers when they are needed, tables in the file.
+//! An open model: its matrices used where they lie in the file, the towers when they are needed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,6 +1,9 @@
 //! The gated FFN, sparse in the first layers, of which a submodel uses the first columns.
 
-use kernels::{Activations, Rows, rows};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kernels::{Activations, ColumnMatrix, Rows, rows};
 
 use super::scratch::room;
 use crate::config::TextConfig;
@@ -18,9 +21,19 @@ pub(super) struct Mlp {
     gate_proj: Linear,
     up_proj: Linear,
     down_proj: Linear,
+    down_columns: DownColumns,
     /// Standard deviations above the mean below which a gate value becomes zero.
     sparsity_z: Option<f64>,
     hidden_size: usize,
+}
+
+/// `down_proj` turned over, as far as a submodel uses it: made when the first token is decoded, and used from then on
+/// for sparse rows. The pages of the matrix in the file are given back meanwhile, so that it is in memory once.
+#[derive(Debug, Default)]
+struct DownColumns {
+    columns: Mutex<Option<Arc<ColumnMatrix>>>,
+    /// Whether the matrix in the file was read since its pages were given back.
+    was_read: AtomicBool,
 }
 
 /// The memory that an FFN borrows.
@@ -40,6 +53,7 @@ impl Mlp {
             gate_proj: linear("gate_proj", width, hidden)?,
             up_proj: linear("up_proj", width, hidden)?,
             down_proj: linear("down_proj", hidden, width)?,
+            down_columns: DownColumns::default(),
             sparsity_z: config.activation_sparsity_z[layer],
             hidden_size: hidden,
         })
@@ -107,7 +121,8 @@ impl Mlp {
         self.down(workers, scratch.gate, padded, scratch.rounded, out)
     }
 
-    /// The same numbers, bit by bit, reading only the rows of `up_proj` whose product is not multiplied by zero.
+    /// The same within rounding, reading only the rows of `up_proj` and columns of `down_proj` whose product is not
+    /// multiplied by zero.
     fn forward_sparse(
         &self,
         workers: &Workers,
@@ -164,7 +179,33 @@ impl Mlp {
                 hidden[i as usize] = value;
             }
         }
-        self.down(workers, hidden, padded, scratch.rounded, out)
+        let Some(columns) = self.columns(workers, padded)? else {
+            return self.down(workers, hidden, padded, scratch.rounded, out);
+        };
+        let Workers { cpu, pool } = workers;
+        let out = out.chunks_exact_mut(self.hidden_size);
+        for (hidden, out) in hidden.chunks_exact(padded).zip(out) {
+            let mut operand = Operand::new(hidden, padded, scratch.rounded);
+            columns.product(cpu, pool, operand.rounded(workers)?, out)?;
+        }
+        Ok(())
+    }
+
+    /// At least `width` columns; `None` if the matrix has a form that cannot be turned over.
+    fn columns(&self, workers: &Workers, width: usize) -> Result<Option<Arc<ColumnMatrix>>> {
+        let DownColumns { columns, was_read } = &self.down_columns;
+        let mut columns = columns.lock().unwrap_or_else(PoisonError::into_inner);
+        if columns.as_ref().is_none_or(|made| made.n_columns() < width) {
+            *columns = match self.down_proj.matrix() {
+                Some(matrix) => ColumnMatrix::new(&workers.pool, &matrix, width)?.map(Arc::new),
+                None => None,
+            };
+            was_read.store(true, Ordering::Relaxed);
+        }
+        if columns.is_some() && was_read.swap(false, Ordering::Relaxed) {
+            self.down_proj.release();
+        }
+        Ok(columns.clone())
     }
 
     fn down(
@@ -175,6 +216,7 @@ impl Mlp {
         rounded: &mut Activations,
         out: &mut [f32],
     ) -> Result<()> {
+        self.down_columns.was_read.store(true, Ordering::Relaxed);
         let product = Product {
             linear: &self.down_proj,
             rows: Rows::First(self.hidden_size),
@@ -248,6 +290,7 @@ mod tests {
                     gate_proj: loader.linear("gate", WIDTH, HIDDEN).unwrap(),
                     up_proj: loader.linear("up", WIDTH, HIDDEN).unwrap(),
                     down_proj: loader.linear("down", HIDDEN, WIDTH).unwrap(),
+                    down_columns: DownColumns::default(),
                     sparsity_z: Some(1.644_853_6),
                     hidden_size: HIDDEN,
                 };
