@@ -1,5 +1,6 @@
 //! Refuses answers that cannot be what was said.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use whatlang::{Script, detect, detect_script};
@@ -36,6 +37,10 @@ const MOST_LETTERS_PER_SECOND: f64 = 40.0;
 
 /// Letters that need no time: a detector can miss half of a short "Good morning".
 const FREE_LETTERS: f64 = 20.0;
+
+/// In a text of so many words, at least this share of all runs of three words comes for the first time.
+const LONG: usize = 24;
+const LEAST_NEW: f64 = 0.6;
 
 /// A text shorter than this tells its language only by its script.
 const LEAST_LETTERS: usize = 60;
@@ -77,6 +82,7 @@ pub(crate) fn objection(
 /// Whether a run of words comes so often in a row that no speaker means it.
 ///
 /// A single word may come seven times ("no, no, no ..."; digits), a run of two or more three times.
+/// A long text that is made of a few runs in changing order is a loop as well.
 fn loops(text: &str) -> bool {
     let plain = |word: &str| -> String {
         let letters = word.chars().filter(|c| c.is_alphanumeric());
@@ -84,6 +90,10 @@ fn loops(text: &str) -> bool {
     };
     let mut all: Vec<String> = words(text).into_iter().map(plain).collect();
     all.retain(|word| !word.is_empty());
+    let triples: HashSet<&[String]> = all.windows(3).collect();
+    if all.len() >= LONG && (triples.len() as f64) < LEAST_NEW * (all.len() - 2) as f64 {
+        return true;
+    }
     (1..=all.len() / 4).any(|length| {
         let most = if length == 1 { 7 } else { 3 };
         // How many words in a row are those `length` before them.
@@ -137,6 +147,16 @@ mod tests {
         );
         check(&"哈".repeat(12), 30.0, None, Some(Objection::Loop));
         check(&"それは".repeat(5), 30.0, None, Some(Objection::Loop));
+    }
+
+    #[test]
+    fn a_long_text_of_few_phrases_is_a_loop() {
+        let stuck = "Nine update the video on Sunday. Nine percent. Nine update the report on Sunday. Nine update the \
+                     design on Sunday. Nine update the video on Sunday. Nine percent. Nine update the video on Sunday.";
+        check(stuck, 20.0, None, Some(Objection::Loop));
+        let meeting = "The meeting is on Monday, the dinner is on Tuesday, the party is on Friday, and the meeting after \
+                       that is on Monday again, in the room where the last meeting was.";
+        check(meeting, 20.0, None, None);
     }
 
     #[test]
