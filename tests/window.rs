@@ -33,6 +33,14 @@ fn roomy_checkpoint(desktop: &Desktop) -> String {
         "\"max_position_embeddings\": 30000",
     );
     fs::write(&config, text).unwrap();
+    // Always the likeliest token: of random weights that is a text without an end.
+    let data = desktop.home.path().join("data");
+    fs::create_dir_all(&data).unwrap();
+    fs::write(
+        data.join("settings.json"),
+        r#"{"generation":{"preset":"precise"}}"#,
+    )
+    .unwrap();
     folder.to_str().unwrap().to_owned()
 }
 
@@ -66,23 +74,29 @@ fn wait_for_state(window: &Window, state: &str) {
 
 /// Waits for the end of the `n`th answer and returns its text and how it ended.
 fn finished_answer(window: &Window, n: usize) -> (String, String) {
-    let answer = wait_until(&format!("answer {n} has ended"), || {
+    let look = || {
         let answer = window.js(&format!(
             "const answer = document.querySelectorAll('[data-slot=answer]')[{}];
              return answer && [answer.dataset.state, answer.dataset.ending ?? '', answer.innerText]",
             n - 1
         ));
-        let field = |i: usize| answer[i].as_str().unwrap_or_default().to_owned();
-        match &*field(0) {
-            "done" => Some((field(2), field(1))),
-            "failed" => panic!("answer {n} failed: {}", field(2)),
-            _ => None,
-        }
+        [0, 1, 2].map(|i| answer[i].as_str().unwrap_or_default().to_owned())
+    };
+    wait_until(&format!("answer {n} has ended"), || {
+        let [state, _, text] = look();
+        assert_ne!(state, "failed", "answer {n}: {text}");
+        (state == "done").then_some(())
     });
     wait_until("the box is free again", || {
         window.has("[data-slot=send]").then_some(())
     });
-    answer
+    // The last words are drawn with the next picture of the screen.
+    wait_until("the whole answer is drawn", || {
+        let before = look();
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let [_, ending, text] = look();
+        (before[2] == text).then_some((text, ending))
+    })
 }
 
 #[test]
@@ -268,7 +282,7 @@ fn settings_hold_until_the_next_start_and_reach_the_model() {
     window.click("[data-slot=advanced] summary");
     window.click("[data-slot=advanced] div div:last-of-type input");
     window.press("3\t");
-    let file = desktop.home.path().join(".config/sotto/settings.json");
+    let file = desktop.home.path().join("data/settings.json");
     wait_until("the settings are on the disk", || {
         let text = fs::read_to_string(&file).ok()?;
         text.contains("\"max_tokens\": 3").then_some(())
@@ -325,7 +339,7 @@ fn the_demo_is_on_the_list_and_opens_by_keyboard() {
 #[test]
 fn conversations_that_another_sotto_holds_are_named_and_trying_again_helps() {
     let desktop = Desktop::new();
-    let folder = desktop.home.path().join(".local/share/sotto");
+    let folder = desktop.home.path().join("data");
     fs::create_dir_all(&folder).unwrap();
     let lock = fs::File::create(folder.join("library.lock")).unwrap();
     lock.lock().unwrap();

@@ -79,7 +79,7 @@ def pack(conversations, soft=None, padded=False):
 def text_conversation(rng, held=False):
     """One to three exchanges of translating, asking about a note and small talk."""
     u = rng.random()
-    if u < 0.5:
+    if u < 0.65:
         exchanges = world.note(rng, held, questions=rng.randint(1, 4))
         return exchanges if rng.random() < 0.7 else [*exchanges, small(rng, held)]
     return [small(rng, held) for _ in range(rng.choice((1, 1, 2, 3)))]
