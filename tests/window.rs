@@ -306,7 +306,7 @@ fn settings_hold_until_the_next_start_and_reach_the_model() {
     window.press("What can you do?");
     window.press(ENTER);
     let (text, reason) = finished_answer(&window, 1);
-    assert_eq!(reason, "length", "{text}");
+    assert_eq!(reason, "cut", "{text}");
 }
 
 #[test]
