@@ -94,18 +94,22 @@ fn a_conversation_is_there_tomorrow() {
     // Named, and taken elsewhere.
     choose(&window, "rename");
     window.wait_for_focus("title");
+    window.press_with(CONTROL, "a");
     window.press("Abilities");
     window.press(ENTER);
     wait_until("the new title", || {
-        (window.text("[data-slot=thread-title]") == "Abilities").then_some(())
+        let title =
+            window.js("return document.querySelector('[data-slot=thread-title]').innerText");
+        (title == "Abilities").then_some(())
     });
     for (slot, file) in [("export-markdown", "out.md"), ("export-json", "out.json")] {
         let path = desktop.home.path().join(file);
         window.answer_dialogs(path.to_str().unwrap());
         choose(&window, slot);
         wait_until("the export is told", || {
-            let told = window.text("[data-slot=exported]");
-            told.contains(file).then_some(())
+            let told =
+                window.js("return document.querySelector('[data-slot=exported]')?.innerText ?? ''");
+            told.as_str()?.contains(file).then_some(())
         });
         let text = fs::read_to_string(&path).unwrap();
         assert!(
