@@ -52,7 +52,7 @@ STAGES = {
     "eye": Mix({"classify": 1.0}, 2e-3),
     "text": Mix({"text": 1.0}, 2.5e-3),
     "listen": Mix({"transcribe": 0.34, "translate": 0.16, "text": 0.5}, 1.6e-3),
-    "joint": Mix({"transcribe": 0.12, "translate": 0.06, "text": 0.57, "picture": 0.25}, 1.2e-3),
+    "joint": Mix({"transcribe": 0.2, "translate": 0.12, "text": 0.32, "picture": 0.36}, 1.2e-3),
 }
 
 
