@@ -71,14 +71,7 @@ impl Api {
     ) -> Result<String, ApiError> {
         let library = self.library()?;
         let messages = library.conversation(id)?;
-        let model = self.engine()?;
-        let context = model
-            .package()
-            .model()
-            .config()
-            .text
-            .max_position_embeddings;
-        drop(model);
+        let context = self.engine()?.package().context();
         // Half of the context in most languages; where a character is a token of its own, the engine refuses and
         // less is tried.
         let mut budget = context * 2;

@@ -126,7 +126,7 @@ impl Question {
         let draft = both.strip_prefix(&begun[..]).unwrap_or_default();
         let draft = draft[..draft.len().min(listen.max_tokens)].to_vec();
         ids.extend_from_slice(&draft);
-        let context = package.model().config().text.max_position_embeddings;
+        let context = package.context();
         let needed = n_given + listen.max_tokens;
         if needed > context {
             return Err(Error::TooLong { needed, context });
