@@ -1,6 +1,6 @@
 //! How much memory Sotto takes, and how much there is.
 
-use engine::MachineMemory;
+use engine::{MachineMemory, process_status, status_bytes};
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
@@ -49,16 +49,12 @@ pub fn memory_figures() -> Option<MemoryFigures> {
 
 /// Only Linux tells them apart.
 fn resident_kinds() -> Option<ResidentKinds> {
-    parse_status(&std::fs::read_to_string("/proc/self/status").ok()?)
+    parse_status(&process_status()?)
 }
 
 /// From the text of `/proc/PID/status`.
 fn parse_status(text: &str) -> Option<ResidentKinds> {
-    let bytes = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        let kib = line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()?;
-        Some(kib * 1024.0)
-    };
+    let bytes = |name| status_bytes(text, name).map(|bytes| bytes as f64);
     Some(ResidentKinds {
         file_backed: bytes("RssFile:")? + bytes("RssShmem:")?,
         anonymous: bytes("RssAnon:")?,

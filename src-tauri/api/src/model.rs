@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::{Engine, Inspection, MachineMemory, OpenOptions, Package, Plan, Tower};
+use engine::{Engine, Inspection, MachineMemory, OpenOptions, Package};
 use weights::Format;
 
 use crate::types::{
@@ -121,12 +121,7 @@ pub(crate) fn free_for_a_model() -> Option<u64> {
 
 /// What the user should know: how the model was opened, and what was left out for lack of memory.
 fn notice(package: &Package) -> Option<String> {
-    let whole = package.model().whole();
-    let is_less = |plan: &&Plan| {
-        let towers = [plan.vision, plan.audio];
-        plan.submodel != *whole || towers.contains(&Tower::OnDemand) || plan.why.len() > 1
-    };
-    let plan = package.plan().filter(is_less);
+    let plan = package.plan().filter(|plan| !plan.is_complete);
     let sentences = plan
         .into_iter()
         .flat_map(|plan| plan.why.iter().map(String::as_str));

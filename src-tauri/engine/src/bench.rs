@@ -8,10 +8,11 @@ use candle_core::{DType, Device, Tensor};
 use gemma3n::{KvCache, Step, Submodel, Tokens, Wanted};
 use image::RgbImage;
 
-use crate::conversation::CHUNK;
+use crate::conversation::{CHUNK, milliseconds};
 use crate::error::{Error, Result};
 use crate::memory::{MemoryPeak, MemoryWatch};
 use crate::package::{OpenOptions, Package};
+use crate::sampler::argmax;
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -61,7 +62,7 @@ pub fn bench(path: &Path, open: &OpenOptions, options: &BenchOptions) -> Result<
     let model = package.model();
     let submodel = package.submodel(options.submodel.as_deref())?;
     let needed = options.context + options.prompt_tokens + options.generate;
-    let context = model.config().text.max_position_embeddings;
+    let context = package.context();
     if needed > context {
         return Err(Error::TooLong { needed, context });
     }
@@ -176,12 +177,5 @@ fn step(
 fn most_probable(logits: &Tensor, n_text: usize) -> Result<u32> {
     let logits = logits.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
     let logits: Vec<f32> = logits.flatten_all()?.to_vec1()?;
-    let text = (0..).zip(&logits[..n_text.min(logits.len())]);
-    Ok(text
-        .max_by(|a, b| a.1.total_cmp(b.1))
-        .map_or(0, |(id, _)| id))
-}
-
-fn milliseconds(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1e3
+    Ok(argmax(&logits[..n_text.min(logits.len())]).unwrap_or(0))
 }

@@ -28,7 +28,7 @@ pub use import::{Import, import, import_watched};
 pub use inspect::{Inspection, SubmodelFacts, inspect, inspect_open};
 pub use listen::{Listen, Listened};
 pub use manifest::Manifest;
-pub use memory::MemoryPeak;
+pub use memory::{MemoryPeak, process_status, status_bytes};
 pub use package::{OpenOptions, Package};
 pub use plan::{PartBytes, Plan, Tower, Wishes, plan};
 pub use score::{ScoredToken, score};

@@ -8,6 +8,18 @@ use std::time::Duration;
 /// How often the system is asked.
 const INTERVAL: Duration = Duration::from_millis(10);
 
+/// What Linux says about this process; other systems have no such file.
+pub fn process_status() -> Option<String> {
+    std::fs::read_to_string("/proc/self/status").ok()
+}
+
+/// A size in the text of `/proc/PID/status`, such as that of `RssAnon:`.
+pub fn status_bytes(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
 /// Watches the memory of this process until it is asked for the most that it saw.
 pub(crate) struct MemoryWatch {
     most: Arc<Most>,
@@ -73,15 +85,13 @@ impl Drop for MemoryWatch {
 }
 
 impl Most {
-    /// Reads what Linux says about this process; other systems have no such file.
     fn look(&self) {
-        let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
+        let Some(status) = process_status() else {
             return;
         };
-        for (key, most) in [("VmHWM:", &self.resident), ("RssAnon:", &self.anonymous)] {
-            let line = status.lines().find_map(|line| line.strip_prefix(key));
-            let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
-            most.fetch_max(kib.unwrap_or(0u64) * 1024, Ordering::Relaxed);
+        for (name, most) in [("VmHWM:", &self.resident), ("RssAnon:", &self.anonymous)] {
+            let bytes = status_bytes(&status, name).unwrap_or(0);
+            most.fetch_max(bytes, Ordering::Relaxed);
         }
     }
 }

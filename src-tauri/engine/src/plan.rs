@@ -63,6 +63,8 @@ pub struct Plan {
     pub bytes: PartBytes,
     /// The most that is taken at any time: of two towers on demand only one is there.
     pub total: u64,
+    /// The whole model, with every tower that it has and the user wants in memory.
+    pub is_complete: bool,
     /// The plan in sentences.
     pub why: Vec<String>,
 }
@@ -278,6 +280,12 @@ fn told(manifest: &Manifest, budget: u64, wishes: &Wishes, choice: Choice) -> Pl
     let next = sizes
         .iter()
         .find(|submodel| manifest.text_bytes(submodel) > manifest.text_bytes(&choice.submodel));
+    let lacks = |tower, bytes: Option<u64>, without: bool| {
+        bytes.is_some() && !without && tower != Tower::Resident
+    };
+    let is_complete = next.is_none()
+        && !lacks(choice.vision, manifest.vision(), wishes.without_vision)
+        && !lacks(choice.audio, manifest.audio(), wishes.without_audio);
     if let (Some(next), None) = (next, &wishes.submodel) {
         let needed = Choice {
             submodel: Arc::clone(next),
@@ -299,6 +307,7 @@ fn told(manifest: &Manifest, budget: u64, wishes: &Wishes, choice: Choice) -> Pl
         audio: choice.audio,
         context: choice.context,
         kv: manifest.kv_type().name(),
+        is_complete,
         why,
     }
 }

@@ -10,7 +10,7 @@ use crate::answer::Ending;
 use crate::error::{Error, Result};
 use crate::export::{EXPORT_VERSION, MessageFile, PartFile, ThreadFile};
 use crate::files::{StoredFile, is_name};
-use crate::messages::{Part, Role, State};
+use crate::messages::{NewMessage, Part, Role, State, insert_row};
 
 /// What an import did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -157,20 +157,15 @@ impl Library {
             figures: message.figures,
             failure: message.failure.clone(),
         };
-        db.execute(
-            "INSERT INTO messages (id, thread, parent, role, state, created_ms, model)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![
-                message.id,
-                thread,
-                message.parent,
-                Role::of_name(&message.role).name(),
-                state.name(),
-                message.created_ms,
-                message.model,
-            ],
-        )
-        .map_err(sql)?;
+        let row = NewMessage {
+            id: &message.id,
+            thread,
+            parent: message.parent.as_deref(),
+            role: Role::of_name(&message.role),
+            state,
+            model: message.model.as_deref(),
+        };
+        insert_row(db, &row, message.created_ms).map_err(sql)?;
         self.write_ending(db, &message.id, &ending)?;
         let parts: Vec<Part> = message.parts.iter().map(part).collect();
         self.insert_parts(db, &message.id, &parts)?;

@@ -265,23 +265,9 @@ impl Library {
     }
 
     fn insert(&self, db: &Transaction, message: &NewMessage, parts: &[Part]) -> Result<()> {
-        let sql = |e| self.store_error(e);
-        db.execute(
-            "INSERT INTO messages (id, thread, parent, role, state, created_ms, model)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![
-                message.id,
-                message.thread,
-                message.parent,
-                message.role.name(),
-                message.state.name(),
-                now_ms(),
-                message.model,
-            ],
-        )
-        .map_err(|e| match e.sqlite_error_code() {
+        insert_row(db, message, now_ms()).map_err(|e| match e.sqlite_error_code() {
             Some(rusqlite::ErrorCode::ConstraintViolation) => Error::Gone("conversation"),
-            _ => sql(e),
+            _ => self.store_error(e),
         })?;
         self.insert_parts(db, message.id, parts)
     }
@@ -412,13 +398,34 @@ impl Library {
     }
 }
 
-struct NewMessage<'a> {
-    id: &'a str,
-    thread: &'a str,
-    parent: Option<&'a str>,
-    role: Role,
-    state: State,
-    model: Option<&'a str>,
+pub(crate) struct NewMessage<'a> {
+    pub id: &'a str,
+    pub thread: &'a str,
+    pub parent: Option<&'a str>,
+    pub role: Role,
+    pub state: State,
+    pub model: Option<&'a str>,
+}
+
+/// Writes the message without its parts.
+pub(crate) fn insert_row(
+    db: &Transaction,
+    message: &NewMessage,
+    created_ms: i64,
+) -> rusqlite::Result<usize> {
+    db.execute(
+        "INSERT INTO messages (id, thread, parent, role, state, created_ms, model)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![
+            message.id,
+            message.thread,
+            message.parent,
+            message.role.name(),
+            message.state.name(),
+            created_ms,
+            message.model,
+        ],
+    )
 }
 
 const MESSAGE: &str = "id, parent, role, state, created_ms, model, failure_code, failure, prompt_tokens,

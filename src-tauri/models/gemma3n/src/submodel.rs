@@ -4,6 +4,7 @@
 //! names layers and widths, and every forward pass is told which one to run.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde::Deserialize;
 
@@ -177,7 +178,7 @@ impl Submodel {
             })?;
         slices
             .into_iter()
-            .map(|(name, slice)| Self::from_slice(&name, slice, config))
+            .map(|(name, slice)| Self::from_slice(&name, &slice, config))
             .collect()
     }
 
@@ -190,18 +191,18 @@ impl Submodel {
         }
         let mut submodels: Vec<Self> = table
             .submodels
-            .into_iter()
-            .filter_map(|(name, published)| Self::from_slice(&name, published.slice, config).ok())
+            .iter()
+            .filter_map(|(name, published)| Self::from_slice(name, &published.slice, config).ok())
             .collect();
         submodels.sort_by_key(|s| s.effective_parameters(config));
         submodels
     }
 
-    fn from_slice(name: &str, slice: Slice, config: &TextConfig) -> Result<Self> {
+    fn from_slice(name: &str, slice: &Slice, config: &TextConfig) -> Result<Self> {
         let layers = (0..config.num_hidden_layers)
             .filter(|i| !slice.layers_skipped.contains(i))
             .collect();
-        Self::new(name, config, layers, slice.ffn_hidden_dims)
+        Self::new(name, config, layers, slice.ffn_hidden_dims.clone())
     }
 
     pub fn name(&self) -> &str {
@@ -303,8 +304,11 @@ fn spelled_out(layers: &[usize], widths: &[usize]) -> String {
     )
 }
 
-fn published_table() -> PublishedTable {
-    serde_json::from_str(PUBLISHED).expect("a test reads the shipped table")
+/// The shipped table, read once.
+fn published_table() -> &'static PublishedTable {
+    static TABLE: LazyLock<PublishedTable> =
+        LazyLock::new(|| serde_json::from_str(PUBLISHED).expect("a test reads the shipped table"));
+    &TABLE
 }
 
 /// Expands `0-3,7` (`-`: from and to) or `8192*3,64` (`*`: value and count).
