@@ -52,6 +52,8 @@ pub(crate) fn read_answer(
                 total: total as u32,
             },
             Event::Token { id, text } => ChatEvent::Token { id, text },
+            // The window hears of a new plan when it is made.
+            Event::Moved { .. } => continue,
             Event::Done(report) => {
                 done = true;
                 done_event(report)

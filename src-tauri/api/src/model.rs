@@ -122,10 +122,8 @@ pub(crate) fn free_for_a_model() -> Option<u64> {
 /// What the user should know: how the model was opened, and what was left out for lack of memory.
 fn notice(package: &Package) -> Option<String> {
     let plan = package.plan().filter(|plan| !plan.is_complete);
-    let sentences = plan
-        .into_iter()
-        .flat_map(|plan| plan.why.iter().map(String::as_str));
-    let sentences: Vec<&str> = package.notice().into_iter().chain(sentences).collect();
+    let why = plan.map(|plan| plan.why.join(" "));
+    let sentences: Vec<&str> = package.notice().into_iter().chain(why.as_deref()).collect();
     (!sentences.is_empty()).then(|| sentences.join(" "))
 }
 

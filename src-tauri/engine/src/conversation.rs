@@ -65,6 +65,10 @@ pub enum Event {
         id: u32,
         text: String,
     },
+    /// The plan has changed: the answer goes on with this submodel, once it has taken in all that came before.
+    Moved {
+        submodel: Arc<Submodel>,
+    },
     Done(Report),
 }
 
@@ -109,7 +113,7 @@ struct State {
     cache: KvCache,
     /// Tokens of the last answer that have not gone through the model.
     unfed: Vec<u32>,
-    /// Every token of the context, for the repetition penalty.
+    /// Every token of the context, those of `unfed` last: for the repetition penalty, and to begin again with another submodel.
     seen: Vec<u32>,
 }
 
@@ -165,13 +169,15 @@ impl Conversation {
             sampler: Sampler::new(generation.clone(), seed),
             generation,
             started,
+            media: &self.media,
+            follows_plan: turn.submodel.is_none(),
             state: &mut state,
             on,
         };
         let (report, reply) = writer.write(&prompt, turn.max_tokens.unwrap_or(usize::MAX))?;
         if turn.ids.is_none() {
             self.messages.push(Message::text(Role::Assistant, reply));
-            self.state = Some(state);
+            self.state = Some(state).filter(State::is_whole);
         }
         Ok(report)
     }
@@ -222,6 +228,7 @@ impl Conversation {
             let stop_ids = &package.generation().stop_ids;
             let end = answered.iter().rposition(|id| stop_ids.contains(id));
             if let Some(end) = end.filter(|_| all.starts_with(&answered)) {
+                state.seen.truncate(state.cache.len());
                 let mut ids = std::mem::take(&mut state.unfed);
                 ids.extend_from_slice(&all[end..]);
                 let prompt = soft(&self.media[known_media..], ids)?;
@@ -259,6 +266,11 @@ impl State {
             seen: Vec::new(),
         }
     }
+
+    /// Not so if it was stopped while another submodel took it in.
+    fn is_whole(&self) -> bool {
+        self.cache.len() + self.unfed.len() == self.seen.len()
+    }
 }
 
 /// Writes one answer.
@@ -267,6 +279,10 @@ struct Writer<'a, 'b> {
     generation: Generation,
     sampler: Sampler,
     started: Instant,
+    /// What the context holds of pictures and sound.
+    media: &'a [Arc<SoftTokens>],
+    /// Nobody has asked for a certain submodel.
+    follows_plan: bool,
     state: &'a mut State,
     on: &'a mut OnEvent<'b>,
 }
@@ -323,15 +339,20 @@ impl Writer<'_, '_> {
                 report.reason = DoneReason::Length;
                 break;
             }
-            logits = self
-                .step(Tokens::text(&[id]), Wanted::Last)?
-                .expect("wanted");
+            let next = match self.other_submodel()? {
+                None => self.step(Tokens::text(&[id]), Wanted::Last)?,
+                Some(submodel) => self.move_to(&submodel)?,
+            };
+            let Some(next) = next else {
+                break;
+            };
+            logits = next;
             self.state.unfed.clear();
         }
         // The first token belongs to the prefill.
         let decoded = report.completion_tokens.saturating_sub(1);
         report.decode_tokens_per_second = rate(decoded, decode_started);
-        report.context_tokens = self.state.cache.len() + self.state.unfed.len();
+        report.context_tokens = self.state.seen.len();
         report.held_back = stream.and_then(|mut s| s.finish()).unwrap_or_default();
         reply.push_str(&report.held_back);
         (self.on)(Event::Done(report.clone()));
@@ -341,6 +362,35 @@ impl Writer<'_, '_> {
     /// Logits behind the prompt, or nothing if the request was stopped.
     fn prefill(&mut self, prompt: &Prompt) -> Result<Option<Vec<f32>>> {
         self.state.seen.extend_from_slice(prompt.ids());
+        self.take_in(prompt)
+    }
+
+    /// The submodel to go on with, if it is not the one that has written so far.
+    fn other_submodel(&self) -> Result<Option<Arc<Submodel>>> {
+        if !self.follows_plan {
+            return Ok(None);
+        }
+        let planned = self.package.submodel(None)?;
+        Ok((planned != *self.state.cache.submodel()).then_some(planned))
+    }
+
+    /// Computes the whole context again: keys and values of two submodels differ from the first narrower layer on.
+    /// Nothing if the request was stopped meanwhile; the next turn begins anew then.
+    fn move_to(&mut self, submodel: &Arc<Submodel>) -> Result<Option<Vec<f32>>> {
+        let media: Vec<&SoftTokens> = self.media.iter().map(AsRef::as_ref).collect();
+        let context = self
+            .package
+            .model()
+            .prompt(self.state.seen.clone(), &media)?;
+        self.state.cache = self.package.model().new_cache(submodel);
+        let submodel = Arc::clone(submodel);
+        if !(self.on)(Event::Moved { submodel }) {
+            return Ok(None);
+        }
+        self.take_in(&context)
+    }
+
+    fn take_in(&mut self, prompt: &Prompt) -> Result<Option<Vec<f32>>> {
         let mut done = 0;
         loop {
             let end = (done + CHUNK).min(prompt.len());

@@ -1,7 +1,7 @@
 //! A model on disk, opened with everything that belongs to it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gemma3n::{
     ChatTemplate, Compute, Config, ImageProcessor, LogMel, MediaTokens, MelConfig, MelFeatures,
@@ -39,7 +39,19 @@ pub struct Package {
     submodels: Vec<Arc<Submodel>>,
     notice: Option<String>,
     /// What fits the budget, if there is one.
-    plan: Option<Plan>,
+    fit: Option<Fit>,
+}
+
+/// The plan in force, and what the next one is computed from.
+struct Fit {
+    manifest: Manifest,
+    plan: Mutex<Arc<Plan>>,
+}
+
+impl Fit {
+    fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.plan.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 struct TextSide {
@@ -56,10 +68,12 @@ impl Package {
     ) -> Result<Self> {
         let checkpoint = Checkpoint::open_with_projector(path, options.projector.as_deref())?;
         let checkpoint = Arc::new(checkpoint);
-        let plan = match options.budget {
+        let fit = match options.budget {
             Some(budget) => {
                 let manifest = Manifest::of(&checkpoint, &Config::from_checkpoint(&checkpoint)?)?;
-                Some(plan(&manifest, budget, &Wishes::default(), None)?)
+                let plan = plan(&manifest, budget, &Wishes::default(), None)?;
+                let plan = Mutex::new(Arc::new(plan));
+                Some(Fit { manifest, plan })
             }
             None => None,
         };
@@ -133,7 +147,7 @@ impl Package {
             log_mel,
             generation,
             notice,
-            plan,
+            fit,
         })
     }
 
@@ -150,15 +164,46 @@ impl Package {
         self.notice.as_deref()
     }
 
-    /// What was chosen for the budget that the model was opened with.
-    pub fn plan(&self) -> Option<&Plan> {
-        self.plan.as_ref()
+    /// What was chosen for the budget that the model was opened with, or for the last one since then.
+    pub fn plan(&self) -> Option<Arc<Plan>> {
+        self.fit.as_ref().map(Fit::plan)
+    }
+
+    /// Plans anew for a budget in bytes, if the model was opened by a plan, and returns the plan if something changes.
+    ///
+    /// Answers in flight go on by it at their next token, and what it has no place for is let go. Where not even
+    /// the least fits, the least is what stays.
+    pub fn replan(&self, budget: u64) -> Result<Option<Arc<Plan>>> {
+        let Some(fit) = &self.fit else {
+            return Ok(None);
+        };
+        let (current, wishes) = (fit.plan(), Wishes::default());
+        let next = |budget| plan(&fit.manifest, budget, &wishes, Some(&current));
+        let next = match next(budget) {
+            Err(Error::DoesNotFit { needed, .. }) => next(needed)?,
+            next => next?,
+        };
+        if next.runs_as(&current) {
+            return Ok(None);
+        }
+        let next = Arc::new(next);
+        *fit.plan.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&next);
+        if next.vision != Tower::Resident {
+            self.model.unload_vision();
+        }
+        if next.audio != Tower::Resident {
+            self.model.unload_audio();
+        }
+        if next.bytes.text < current.bytes.text {
+            self.model.give_back();
+        }
+        Ok(Some(next))
     }
 
     /// Tokens that a conversation may have.
     pub fn context(&self) -> usize {
         let longest = self.model.config().text.max_position_embeddings;
-        self.plan.as_ref().map_or(longest, |plan| plan.context)
+        self.plan().map_or(longest, |plan| plan.context)
     }
 
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
@@ -178,10 +223,10 @@ impl Package {
     /// The submodel of this name, or the one that is spelled out; without a name, the planned one or the whole model.
     pub fn submodel(&self, name: Option<&str>) -> Result<Arc<Submodel>> {
         match name {
-            None => {
-                let planned = self.plan.as_ref().map(|plan| &plan.submodel);
-                Ok(Arc::clone(planned.unwrap_or(self.model.whole())))
-            }
+            None => Ok(match self.plan() {
+                Some(plan) => Arc::clone(&plan.submodel),
+                None => Arc::clone(self.model.whole()),
+            }),
             Some(name) => find_submodel(name, &self.submodels, &self.model.config().text),
         }
     }
@@ -192,10 +237,7 @@ impl Package {
     }
 
     pub fn encode_picture(&self, picture: &RgbImage) -> Result<SoftTokens> {
-        let tower = self
-            .plan
-            .as_ref()
-            .map_or(Tower::Resident, |plan| plan.vision);
+        let tower = self.plan().map_or(Tower::Resident, |plan| plan.vision);
         let pixels = self.prepare_picture(picture)?;
         if tower == Tower::Absent {
             return Err(Error::NoRoomFor { what: "a picture" });
@@ -220,10 +262,7 @@ impl Package {
         let Some(log_mel) = &self.log_mel else {
             return Err(gemma3n::Error::no_audio().into());
         };
-        let tower = self
-            .plan
-            .as_ref()
-            .map_or(Tower::Resident, |plan| plan.audio);
+        let tower = self.plan().map_or(Tower::Resident, |plan| plan.audio);
         if tower == Tower::Absent {
             return Err(Error::NoRoomFor { what: "sound" });
         }

@@ -69,6 +69,14 @@ pub struct Plan {
     pub why: Vec<String>,
 }
 
+impl Plan {
+    /// Whether the model runs the same by both, whatever they say about the budget.
+    pub(crate) fn runs_as(&self, other: &Self) -> bool {
+        let of = |plan: &Self| (plan.vision, plan.audio, plan.context);
+        self.submodel == other.submodel && of(self) == of(other)
+    }
+}
+
 /// A plan before it is told: what is chosen, and what it takes.
 #[derive(Clone)]
 struct Choice {

@@ -38,7 +38,7 @@ fn answer(
     let (mut ids, mut text) = (Vec::new(), String::new());
     for event in engine.ask(conversation, turn) {
         match event? {
-            Event::Prefill { .. } => {}
+            Event::Prefill { .. } | Event::Moved { .. } => {}
             Event::Token { id, text: piece } => {
                 ids.push(id);
                 text += &piece;
@@ -269,7 +269,7 @@ fn a_stopped_answer_reports_and_the_conversation_goes_on() {
                     stopped.stop();
                 }
             }
-            Event::Prefill { .. } => {}
+            Event::Prefill { .. } | Event::Moved { .. } => {}
         }
     };
     assert_eq!(report.reason, DoneReason::Cancelled);

@@ -440,6 +440,17 @@ impl Model {
         *self.audio.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Gives back the memory of everything that can be read from the files again: a smaller submodel touches less of it.
+    /// May be called while a step is computed.
+    pub fn give_back(&self) {
+        self.text.forget_copies();
+        for name in self.checkpoint.names() {
+            if let Some(bytes) = self.checkpoint.mapped(name) {
+                bytes.release();
+            }
+        }
+    }
+
     /// The error for logits that are not numbers: names the damaged tensor if there is one.
     pub fn explain_not_finite(&self) -> Error {
         match self.checkpoint.first_not_finite() {

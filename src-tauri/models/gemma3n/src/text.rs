@@ -259,6 +259,13 @@ impl TextModel {
         )?)
     }
 
+    /// Lets go of what was copied out of the files; it is copied again when it is needed.
+    pub fn forget_copies(&self) {
+        for layer in &self.layers {
+            layer.forget_copies();
+        }
+    }
+
     pub fn new_cache(&self, submodel: &Arc<Submodel>) -> KvCache {
         KvCache::new(&self.config, Arc::clone(submodel), self.kv_type)
     }

@@ -79,6 +79,11 @@ impl Layer {
         })
     }
 
+    /// Lets go of what was copied out of the files.
+    pub fn forget_copies(&self) {
+        self.mlp.forget_copy();
+    }
+
     pub fn forward(
         &self,
         state: &mut State,

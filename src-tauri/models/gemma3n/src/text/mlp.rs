@@ -191,6 +191,12 @@ impl Mlp {
         Ok(())
     }
 
+    /// Lets go of the copy that decoding makes of `down_proj`.
+    pub fn forget_copy(&self) {
+        let columns = &self.down_columns.columns;
+        *columns.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// At least `width` columns; `None` if the matrix has a form that cannot be turned over.
     fn columns(&self, workers: &Workers, width: usize) -> Result<Option<Arc<ColumnMatrix>>> {
         let DownColumns { columns, was_read } = &self.down_columns;
