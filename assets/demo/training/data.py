@@ -20,6 +20,7 @@ AUDIO = "\n\n<start_of_audio><audio_soft_token><end_of_audio>\n\n"
 IMAGE = "\n\n<start_of_image>" + "<image_soft_token>" * IMAGE_TOKENS + "<end_of_image>\n\n"
 # Of the clips that a speech batch draws: how many hold nothing that is said, a human's digits, two sentences.
 SHARE_NOTHING, SHARE_HUMAN, SHARE_JOINED = 0.04, 0.14, 0.15
+SHARE_ALIKE = 0.35  # of the notes: facts that are hard to tell apart
 
 
 # ---- conversations --------------------------------------------------------------------
@@ -76,20 +77,19 @@ def pack(conversations, soft=None, padded=False):
     return matrix(0, 0), matrix(1, 0), matrix(2, 0), matrix(3, IGNORED)
 
 
-def text_conversation(rng, held=False):
-    """One to three exchanges of translating, asking about a note and small talk."""
-    u = rng.random()
-    if u < 0.65:
-        exchanges = world.note(rng, held, questions=rng.randint(1, 4))
-        return exchanges if rng.random() < 0.7 else [*exchanges, small(rng, held)]
-    return [small(rng, held) for _ in range(rng.choice((1, 1, 2, 3)))]
+def text_conversation(rng, notes):
+    """Some exchanges of translating, asking about a note (a share `notes` of the conversations) and small talk."""
+    if rng.random() < notes:
+        exchanges = world.note(rng, held=False, questions=rng.randint(1, 5), alike=SHARE_ALIKE)
+        return exchanges if rng.random() < 0.7 else [*exchanges, small(rng)]
+    return [small(rng) for _ in range(rng.choice((1, 1, 2, 3)))]
 
 
-def small(rng, held=False):
+def small(rng):
     u = rng.random()
     if u < 0.66:
-        return world.translation(rng, held)[0]
-    return world.translation_to_english(rng, held) if u < 0.82 else world.talk(rng)
+        return world.translation(rng, held=False)[0]
+    return world.translation_to_english(rng, held=False) if u < 0.82 else world.talk(rng)
 
 
 def take(queue, at):
@@ -101,14 +101,14 @@ def take(queue, at):
 
 
 class Texts:
-    """Batches of conversations of like length, `budget` tokens each."""
+    """Batches of conversations of like length, `budget` tokens each; a share `notes` of them is about a note."""
 
-    def __init__(self, writer, budget=1300):
-        self.writer, self.budget, self.queue = writer, budget, []
+    def __init__(self, writer, notes, budget=1300):
+        self.writer, self.notes, self.budget, self.queue = writer, notes, budget, []
 
     def batch(self, rng, at):
         if not self.queue:
-            pool = sorted((self.writer.conversation(text_conversation(rng)) for _ in range(400)), key=lambda c: len(c[0]))
+            pool = sorted((self.writer.conversation(text_conversation(rng, self.notes)) for _ in range(400)), key=lambda c: len(c[0]))
             current = []
             for c in pool:
                 if current and len(c[0]) * (len(current) + 1) > self.budget:

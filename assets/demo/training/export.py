@@ -1,6 +1,6 @@
 """Writes a stage's checkpoint as an ordinary Hugging Face folder in bf16, which `sotto-cli import` turns into a package.
 
-  python export.py --work FOLDER --out FOLDER [--stage joint]
+  python export.py --work FOLDER --out FOLDER [--stage notes]
 """
 
 import argparse
@@ -34,7 +34,7 @@ def export(work, stage, out):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--stage", default="joint")
+    parser.add_argument("--stage", default="notes")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     print("sha256 of model.safetensors:", export(options.work, options.stage, options.out))

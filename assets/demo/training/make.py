@@ -17,7 +17,7 @@ from model import train_tokenizer
 HERE = Path(__file__).parent
 SHARDS = 24  # of a thousand clips
 # CPU minutes of each process.
-EAR, EYE, TEXT, LISTEN, JOINT = 32, 45, 20, 80, 70
+EAR, EYE, TEXT, LISTEN, JOINT, NOTES = 32, 45, 20, 80, 70, 30
 
 
 def start(script, *arguments, **environment):
@@ -35,7 +35,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--digits", type=Path, required=True, help="folder of the Free Spoken Digit Dataset's recordings")
-    parser.add_argument("--hours", type=float, default=1.0, help="scales the length of training; 1.0 is about two hours and a half on two cores")
+    parser.add_argument("--hours", type=float, default=1.0, help="scales the length of training; 1.0 is about three hours on two cores")
     options = parser.parse_args()
     clips = options.work / "clips"
     clips.mkdir(parents=True, exist_ok=True)
@@ -60,6 +60,7 @@ def main():
     finish(ear)
     finish(stage("listen", LISTEN, "--from", "ear", "text"), eye)
     finish(*(stage("joint", JOINT, "--from", "listen", "eye", WORLD="2", RANK=rank) for rank in "01"))
+    finish(*(stage("notes", NOTES, "--from", "joint", "--decay", 0.6, WORLD="2", RANK=rank) for rank in "01"))
     finish(start("export.py", "--work", options.work, "--out", options.work / "export"))
 
 

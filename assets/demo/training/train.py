@@ -5,11 +5,12 @@
   text     the language model: translation, notes, small talk
   listen   the audio tower and the language model together
   joint    everything; a random submodel at every step, as in the two stages before
+  notes    the same, mostly on questions about notes: what is learned last
 
   python train.py STAGE --work FOLDER --minutes M [--from STAGE ...]
 
 A stage's length is in CPU minutes of its process, so that it learns as much on a busy machine. Stopped and called again, it
-goes on from its last checkpoint. The joint stage averages gradients over processes: WORLD=2 RANK=0 and RANK=1.
+goes on from its last checkpoint. The last two average gradients over processes: WORLD=2 RANK=0 and RANK=1.
 """
 
 import argparse
@@ -41,10 +42,10 @@ CELLS_OF_TOKEN = (pictures.CELL_ROWS // IMAGE_GRID, pictures.CELL_COLUMNS // IMA
 
 
 class Mix:
-    """What a stage trains: the share of each kind of step and the largest learning rate."""
+    """What a stage trains: the share of each kind of step, the largest learning rate, and the share of notes among texts."""
 
-    def __init__(self, kinds, rate):
-        self.kinds, self.rate = kinds, rate
+    def __init__(self, kinds, rate, notes=0.65):
+        self.kinds, self.rate, self.notes = kinds, rate, notes
 
 
 STAGES = {
@@ -53,7 +54,11 @@ STAGES = {
     "text": Mix({"text": 1.0}, 2.5e-3),
     "listen": Mix({"transcribe": 0.34, "translate": 0.16, "text": 0.5}, 1.6e-3),
     "joint": Mix({"transcribe": 0.2, "translate": 0.12, "text": 0.32, "picture": 0.36}, 1.2e-3),
+    "notes": Mix({"transcribe": 0.09, "translate": 0.06, "text": 0.65, "picture": 0.2}, 1e-3, notes=0.85),
 }
+
+BOTH = ("joint", "notes")  # stages that hear and see
+HEARING, SEEING = ("ear", "listen", *BOTH), ("eye", *BOTH)
 
 
 class Trainer:
@@ -78,8 +83,8 @@ class Trainer:
         self.rng = random.Random(options.seed * 100 + self.rank)
         self.shared = random.Random(options.seed + 12345)  # the same in every process: which kind of step, which submodel
         self.noise = np.random.default_rng(options.seed * 10 + self.rank)
-        self.texts = Texts(self.writer)
-        if options.stage in ("ear", "listen", "joint"):
+        self.texts = Texts(self.writer, self.mix.notes)
+        if options.stage in HEARING:
             humans = hearing.Digits(options.digits, HUMANS_TRAINED)
             self.speech = Speech(Shards(self.work / "clips", "train-*.json").refresh(), humans, options.seconds)
         self.optimizer = self._optimizer()
@@ -116,9 +121,9 @@ class Trainer:
             kept = torch.load(path)
             partial = {k: v for k, v in kept["model"].items() if path == own or self._learned_in(path.stem, k)}
             self.model.load_state_dict(partial, strict=False)
-            if path == own or path.stem in ("ear", "listen", "joint"):
+            if path == own or path.stem in HEARING:
                 self.phone_head.load_state_dict(kept["phone_head"])
-            if path == own or path.stem in ("eye", "joint"):
+            if path == own or path.stem in SEEING:
                 self.eye_heads.load_state_dict(kept["eye_heads"])
                 self.cell_head.load_state_dict(kept["cell_head"])
             if path == own:
@@ -130,7 +135,7 @@ class Trainer:
     @staticmethod
     def _learned_in(stage, name):
         is_ear, is_eye = "audio" in name, "vision" in name
-        return {"ear": is_ear, "eye": is_eye, "text": not is_ear and not is_eye, "listen": not is_eye, "joint": True}[stage]
+        return {"ear": is_ear, "eye": is_eye, "text": not is_ear and not is_eye, "listen": not is_eye}.get(stage, True)
 
     def save(self):
         if self.rank == 0:
@@ -289,7 +294,7 @@ class Trainer:
     def report(self):
         self.model.eval()
         rng, noise, found = random.Random(99), np.random.default_rng(99), {}
-        if self.options.stage in ("ear", "listen", "joint"):
+        if self.options.stage in HEARING:
             for side in ("voice", "engine"):
                 shards = Shards(self.work / "clips", f"{side}-*.json").refresh()
                 if shards.clips:
@@ -300,11 +305,11 @@ class Trainer:
                 wave, values, _ = human.draw(noise)
                 clips.append(Clip(wave, world.spoken_digits(values).texts))
             found.update(self._hear_some("human", clips))
-        if self.options.stage in ("text", "listen", "joint"):
+        if self.options.stage in ("text", "listen", *BOTH):
             for name, ask in (("translation", lambda: [world.translation(rng, True)[0]]), ("notes", lambda: world.note(rng, True)),
                               ("talk", lambda: [world.talk(rng)])):
                 found[name] = self._exact([ask() for _ in range(40)])
-        if self.options.stage in ("eye", "joint"):
+        if self.options.stage in SEEING:
             pixels, exchanges, labels, cells = picture_batch(rng, 96, held=True)
             soft = see(self.model, pixels)
             found["spread"] = round(float(soft.std(0).mean() / soft.std()), 2)
@@ -315,7 +320,7 @@ class Trainer:
                 found[f"eye {name}"] = round(sum(classes[g] == labels[b][name] for g, b in zip(got, having, strict=True)) / max(1, len(having)), 2)
             told = cells > 0
             found["eye cells"] = round((self.found_in_cells(soft).argmax(-1) == cells)[told].float().mean().item(), 2)
-            if self.options.stage == "joint":
+            if self.options.stage in BOTH:
                 said = self._answers([self.writer.conversation([(e[0].prompt, "")]) for e in exchanges], lambda c: self.seen(c, soft))
                 right = [a == e[0].answer for a, e in zip(said, exchanges, strict=True)]
                 for name, is_text in (("pictures", False), ("reading", True)):

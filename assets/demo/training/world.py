@@ -212,6 +212,8 @@ def held_out(english):
 FAMILIES = [Family(entry) for entry in _load("sentences.toml")["sentence"]]
 # A family of a few dozen sentences may by chance have none that is held out.
 OPEN = [f for f in FAMILIES if not f.closed and any(held_out(f.draw(random.Random(n)).texts[0]) for n in range(500))]
+# Those whose sentences differ enough for five of them in one note, and a sixth that is asked for in vain.
+ASKED = [f for f in OPEN if len({f.draw(random.Random(n)).ask for n in range(50)}) > 12 and f.ask]
 DIGITS = next(f for f in FAMILIES if f.templates[0] == "{Digits}.")
 
 
@@ -253,23 +255,25 @@ def translation_to_english(rng, held):
     return Exchange(rng.choice(PROMPTS["translate_to_english"]).format(text=drawn.texts[rng.randint(1, 3)]), drawn.texts[0])
 
 
-def note(rng, held, questions=1):
+def note(rng, held, questions=1, alike=0.0):
     """Two to five facts and questions about them, as the exchanges of one conversation; the note stands in the first.
 
-    One question in ten has no answer in the note.
+    One question in ten has no answer in the note. A share `alike` of the notes has facts of two families only: there the
+    words of a question alone do not tell which fact it asks for.
     """
+    families = rng.sample(ASKED, 2) if alike and rng.random() < alike else None
     facts, asked = [], set()
     count = rng.randint(2, 5)
     while len(facts) < count:
-        drawn = sentence(rng, held)
-        if drawn.ask and not asked & set(drawn.ask):
+        drawn = _fact(rng, held, families)
+        if not asked & set(drawn.ask):
             facts.append(drawn)
             asked |= set(drawn.ask)
     text = rng.choice((" ", "\n")).join(fact.texts[0] for fact in facts)
     exchanges = []
     for fact in rng.sample(facts, min(questions, count)):
-        if rng.random() < 0.1:
-            question, answer = _unanswerable(rng, held, asked), PROMPTS["not_in_note"]
+        if rng.random() < (0.3 if families else 0.1):
+            question, answer = _unanswerable(rng, held, asked, families), PROMPTS["not_in_note"]
         else:
             question, answer = rng.choice(fact.ask), fact.answer
         if not exchanges:
@@ -278,11 +282,19 @@ def note(rng, held, questions=1):
     return exchanges
 
 
-def _unanswerable(rng, held, asked):
+def _unanswerable(rng, held, asked, families):
     while True:
-        drawn = sentence(rng, held)
-        if drawn.ask and not asked & set(drawn.ask):
+        drawn = _fact(rng, held, families)
+        if not asked & set(drawn.ask):
             return rng.choice(drawn.ask)
+
+
+def _fact(rng, held, families):
+    """A sentence that can be asked about, of these families or of any."""
+    while True:
+        drawn = _on_side(rng, rng.choice(families), held) if families else sentence(rng, held)
+        if drawn.ask:
+            return drawn
 
 
 def talk(rng):
