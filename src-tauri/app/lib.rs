@@ -34,6 +34,9 @@ struct Shell {
     model_argument: Option<PathBuf>,
     opening: Running,
     answering: Running,
+    /// Voice notes: to end them, and to throw them away.
+    keeping: Running,
+    discarding: Running,
 }
 
 /// Someone started Sotto a second time, with a model: this window opens it instead.
@@ -71,6 +74,8 @@ fn window(model: Option<PathBuf>) -> ExitCode {
         model_argument: model.map(absolute),
         opening: Running::default(),
         answering: Running::default(),
+        keeping: Running::default(),
+        discarding: Running::default(),
     };
     let bindings = bindings::builder();
     let result = tauri::Builder::default()
