@@ -11,6 +11,7 @@ use api::{Api, SettingsFile, Theme};
 use tauri::{AppHandle, Manager, WindowEvent};
 use tauri_specta::Event;
 
+mod again;
 mod args;
 mod bindings;
 mod commands;
@@ -112,6 +113,10 @@ fn window(model: Option<PathBuf>) -> ExitCode {
         .run(tauri::generate_context!());
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // The Sotto that this start was to join has ended while it was called.
+        Err(tauri::Error::PluginInitialization(plugin, e)) if plugin == "single-instance" => {
+            again::start_again(&e)
+        }
         Err(e) => {
             eprintln!("sotto: the window could not be opened: {e}");
             ExitCode::FAILURE

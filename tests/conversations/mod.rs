@@ -10,13 +10,13 @@ use crate::support::sound_server::SoundServer;
 use crate::support::{CONTROL, DOWN, Desktop, ENTER, ESCAPE, Window, wait_until};
 use crate::{QUESTION, answer_has_begun, finished_answer, roomy_checkpoint, wait_for_state};
 
-fn fixture(path: &str) -> String {
+pub fn fixture(path: &str) -> String {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     fixtures.join(path).to_str().unwrap().to_owned()
 }
 
 /// A window with the demo model, which understands a little.
-fn open_demo(desktop: &Desktop) -> Window<'_> {
+pub fn open_demo(desktop: &Desktop) -> Window<'_> {
     let window = desktop.open(&[]);
     window.click("[data-slot=try-demo]");
     wait_for_state(&window, "ready");
@@ -25,14 +25,14 @@ fn open_demo(desktop: &Desktop) -> Window<'_> {
 }
 
 /// Types a question and waits for the end of its answer, the `n`th.
-fn ask(window: &Window, question: &str, n: usize) -> String {
+pub fn ask(window: &Window, question: &str, n: usize) -> String {
     window.click(QUESTION);
     window.press(question);
     window.press(ENTER);
     finished_answer(window, n).0
 }
 
-fn wait_for(window: &Window, css: &str, n: usize) {
+pub fn wait_for(window: &Window, css: &str, n: usize) {
     wait_until(&format!("{n} of {css}"), || {
         let count = window.js(&format!(
             "return document.querySelectorAll({}).length",
@@ -52,7 +52,7 @@ fn titles(window: &Window) -> Value {
     window.js("return [...document.querySelectorAll('[data-slot=thread] .title')].map((e) => e.innerText)")
 }
 
-fn wait_for_titles(window: &Window, expected: &[&str]) {
+pub fn wait_for_titles(window: &Window, expected: &[&str]) {
     wait_until(&format!("the list has {expected:?}"), || {
         (titles(window) == json!(expected)).then_some(())
     });

@@ -109,6 +109,12 @@ impl Desktop {
         window
     }
 
+    /// Runs the app without a driver.
+    pub fn start(&self, args: &[&str]) -> Child {
+        let child = self.command(env!("CARGO_BIN_EXE_sotto")).args(args).spawn();
+        started(child, "sotto")
+    }
+
     /// Runs the app beside a window that is open already, and returns when this second process has ended.
     pub fn second_start(&self, args: &[&str]) {
         let status = self

@@ -87,6 +87,12 @@ export class ModelController {
     this.#state = await this.#client.modelState();
   }
 
+  /** The user has read it. */
+  dismiss() {
+    this.#failure = null;
+    if (this.#state.state === "failed") this.#state = { state: "none" };
+  }
+
   async #open(path: string) {
     this.#failure = null;
     this.#isCancelling = false;
