@@ -391,7 +391,9 @@ fn files_that_cannot_be_used_end_in_a_sentence() {
         path
     };
     let long = silent_wav(31);
-    use ErrorCode::*;
+    use ErrorCode::{
+        InputEmpty, InputIsFolder, InputTooLarge, InputTooLong, InputUnknown, InputUnreadable,
+    };
     for (path, code, expected) in [
         (
             file("broken.png", b"\x89PNG\r\n\x1a\nnothing"),

@@ -230,6 +230,18 @@ describe("a voice note", () => {
     expect(slot("note-failure")).toBeNull();
   });
 
+  test("that failed is forgotten with the next question", async () => {
+    const { chat, slot, click } = await show((client) => {
+      client.noteFailures = [new ApiFailure("mic_missing", "There is no microphone.")];
+    }, true);
+    await click("record");
+    await waitFor(() => expect(slot("note-failure")).toBeTruthy());
+    chat.draft.text = "Why?";
+    await waitFor(() => expect(slot("send")).toHaveProperty("disabled", false));
+    await click("send");
+    await waitFor(() => expect(slot("note-failure")).toBeNull());
+  });
+
   test("that lost its microphone comes with a sentence about it", async () => {
     const { slot, click } = await show((client) => {
       client.notice = { text: "USB is gone: kept.", about: { kind: "microphone_lost", device: "USB" } };
