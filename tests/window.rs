@@ -208,6 +208,7 @@ fn a_conversation_with_the_keyboard_alone() {
     finished_answer(&window, 3);
 
     // The numbers are there on demand.
+    window.press_with(SHIFT, TAB); // the microphone
     window.press_with(SHIFT, TAB); // the paper clip
     window.press_with(SHIFT, TAB); // details of the last answer
     window.press(ENTER);
