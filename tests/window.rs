@@ -9,6 +9,7 @@ use support::{CONTROL, Desktop, ENTER, ESCAPE, SHIFT, TAB, Window, wait_until};
 
 mod conversations;
 mod support;
+mod trouble;
 
 const QUESTION: &str = "[data-slot=question]";
 
@@ -66,7 +67,7 @@ fn wait_for_state(window: &Window, state: &str) {
     wait_until(&format!("the model is {state}"), || {
         let now = model_state(window);
         let notice =
-            (now == "failed" && state == "ready").then(|| window.text("[data-slot=notice]"));
+            (now == "failed" && state == "ready").then(|| window.text("[data-slot=model-failure]"));
         assert_eq!(notice, None, "the model could not be opened");
         (now == state).then_some(())
     });
@@ -207,6 +208,7 @@ fn a_conversation_with_the_keyboard_alone() {
     finished_answer(&window, 3);
 
     // The numbers are there on demand.
+    window.press_with(SHIFT, TAB); // the microphone
     window.press_with(SHIFT, TAB); // the paper clip
     window.press_with(SHIFT, TAB); // details of the last answer
     window.press(ENTER);
@@ -248,7 +250,7 @@ fn a_broken_model_is_named_and_another_can_be_chosen() {
 
     let window = desktop.open(&[folder.to_str().unwrap()]);
     wait_for_state(&window, "failed");
-    let sentence = window.text("[data-slot=notice] .text");
+    let sentence = window.text("[data-slot=model-failure] .text");
     assert!(sentence.ends_with('.'), "{sentence}");
     assert_eq!(
         window.text("[data-slot=choose-another]"),
@@ -259,7 +261,7 @@ fn a_broken_model_is_named_and_another_can_be_chosen() {
     // A second start with a good model goes to this window.
     desktop.second_start(&[&tiny_checkpoint()]);
     wait_for_state(&window, "ready");
-    assert!(!window.has("[data-slot=notice][role=alert]"));
+    assert!(!window.has("[data-slot=model-failure]"));
 }
 
 #[test]

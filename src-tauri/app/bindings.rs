@@ -35,6 +35,8 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             library::erase_library,
             library::attach,
             library::attach_pasted,
+            library::record_note,
+            library::end_note,
             library::discard_file,
             library::preview,
             library::waveform,

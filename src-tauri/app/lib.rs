@@ -11,6 +11,7 @@ use api::{Api, SettingsFile, Theme};
 use tauri::{AppHandle, Manager, WindowEvent};
 use tauri_specta::Event;
 
+mod again;
 mod args;
 mod bindings;
 mod commands;
@@ -34,6 +35,9 @@ struct Shell {
     model_argument: Option<PathBuf>,
     opening: Running,
     answering: Running,
+    /// Voice notes: to end them, and to throw them away.
+    keeping: Running,
+    discarding: Running,
 }
 
 /// Someone started Sotto a second time, with a model: this window opens it instead.
@@ -71,6 +75,8 @@ fn window(model: Option<PathBuf>) -> ExitCode {
         model_argument: model.map(absolute),
         opening: Running::default(),
         answering: Running::default(),
+        keeping: Running::default(),
+        discarding: Running::default(),
     };
     let bindings = bindings::builder();
     let result = tauri::Builder::default()
@@ -107,6 +113,10 @@ fn window(model: Option<PathBuf>) -> ExitCode {
         .run(tauri::generate_context!());
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // The Sotto that this start was to join has ended while it was called.
+        Err(tauri::Error::PluginInitialization(plugin, e)) if plugin == "single-instance" => {
+            again::start_again(&e)
+        }
         Err(e) => {
             eprintln!("sotto: the window could not be opened: {e}");
             ExitCode::FAILURE

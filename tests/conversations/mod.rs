@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::support::sound_server::SoundServer;
 use crate::support::{CONTROL, DOWN, Desktop, ENTER, ESCAPE, Window, wait_until};
 use crate::{QUESTION, answer_has_begun, finished_answer, roomy_checkpoint, wait_for_state};
 
-fn fixture(path: &str) -> String {
+pub fn fixture(path: &str) -> String {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     fixtures.join(path).to_str().unwrap().to_owned()
 }
 
 /// A window with the demo model, which understands a little.
-fn open_demo(desktop: &Desktop) -> Window<'_> {
+pub fn open_demo(desktop: &Desktop) -> Window<'_> {
     let window = desktop.open(&[]);
     window.click("[data-slot=try-demo]");
     wait_for_state(&window, "ready");
@@ -24,14 +25,14 @@ fn open_demo(desktop: &Desktop) -> Window<'_> {
 }
 
 /// Types a question and waits for the end of its answer, the `n`th.
-fn ask(window: &Window, question: &str, n: usize) -> String {
+pub fn ask(window: &Window, question: &str, n: usize) -> String {
     window.click(QUESTION);
     window.press(question);
     window.press(ENTER);
     finished_answer(window, n).0
 }
 
-fn wait_for(window: &Window, css: &str, n: usize) {
+pub fn wait_for(window: &Window, css: &str, n: usize) {
     wait_until(&format!("{n} of {css}"), || {
         let count = window.js(&format!(
             "return document.querySelectorAll({}).length",
@@ -51,7 +52,7 @@ fn titles(window: &Window) -> Value {
     window.js("return [...document.querySelectorAll('[data-slot=thread] .title')].map((e) => e.innerText)")
 }
 
-fn wait_for_titles(window: &Window, expected: &[&str]) {
+pub fn wait_for_titles(window: &Window, expected: &[&str]) {
     wait_until(&format!("the list has {expected:?}"), || {
         (titles(window) == json!(expected)).then_some(())
     });
@@ -93,8 +94,14 @@ fn a_conversation_is_there_tomorrow() {
 
     // Named, and taken elsewhere.
     choose(&window, "rename");
-    window.wait_for_focus("title");
-    window.press_with(CONTROL, "a");
+    // The old title is selected, and goes.
+    wait_until("the title is selected", || {
+        let selected = window.js(
+            "const box = document.activeElement;
+             return box.dataset.slot === 'title' && box.selectionEnd - box.selectionStart === box.value.length",
+        );
+        (selected == true).then_some(())
+    });
     window.press("Abilities");
     window.press(ENTER);
     wait_until("the new title", || {
@@ -198,6 +205,82 @@ fn pictures_sounds_and_notes_are_understood() {
     assert_eq!(files(), 3);
     window.click("[aria-label='Remove pasted.png']");
     wait_until("the file is gone", || (files() == 2).then_some(()));
+}
+
+#[test]
+fn a_voice_note_is_recorded_heard_and_kept_when_the_microphone_goes() {
+    let desktop = Desktop::new();
+    let server = SoundServer::start("note");
+    let window = desktop.open_with(&[], &[("PULSE_SERVER", &server.address())]);
+    window.click("[data-slot=try-demo]");
+    wait_for_state(&window, "ready");
+    window.wait_for_focus("question");
+    let clip = fixture("demo/by-hand/clips/01.flac");
+    let listening = || {
+        window.wait_for_focus("note-end");
+        window.find("[data-slot=note-level] rect");
+    };
+    let files = || {
+        let files = fs::read_dir(desktop.home.path().join("data/attachments"));
+        files.map_or(0, |files| files.count())
+    };
+
+    // Begun and ended by keyboard; what is said moves the meter and the clock.
+    window.press_with(CONTROL, "m");
+    listening();
+    server.play("mic_feed", Path::new(&clip));
+    window.screenshot("voice-note");
+    let loudest = window.js(
+        "return Math.max(...[...document.querySelectorAll('[data-slot=note-level] rect')].map((e) => e.getAttribute('height')))",
+    );
+    assert!(loudest.as_f64().unwrap() > 8.0, "{loudest}");
+    assert!(!window.text("[data-slot=note-time]").starts_with("0:00"));
+    window.press(ENTER);
+    window.find("[data-slot=attachment] svg rect");
+    wait_for(&window, "[data-slot=note-bar]", 0);
+    window.wait_for_focus("question");
+    let name = window.js("return document.querySelector('[data-slot=attachment]').dataset.name");
+    let name = name.as_str().unwrap();
+    assert!(
+        name.starts_with("Voice note ") && name.ends_with(".wav"),
+        "{name}"
+    );
+    let answer = ask(
+        &window,
+        "Transcribe the following speech segment in English:",
+        1,
+    );
+    assert!(
+        answer.to_lowercase().contains("half past seven"),
+        "{answer}"
+    );
+    assert_eq!(files(), 1);
+
+    // Escape throws it away.
+    window.click("[data-slot=record]");
+    listening();
+    window.press(ESCAPE);
+    wait_for(&window, "[data-slot=note-bar]", 0);
+    window.wait_for_focus("question");
+    assert!(!window.has("[data-slot=attachment]"));
+
+    // The microphone goes away: what was said is there.
+    window.click("[data-slot=record]");
+    listening();
+    server.play("mic_feed", Path::new(&clip));
+    drop(server);
+    window.find("[data-slot=attachment] svg rect");
+    let notice = window.text("[data-slot=draft-notice]");
+    assert!(notice.contains("what was said until then"), "{notice}");
+    assert_eq!(files(), 2);
+
+    // Without one, a sentence.
+    window.click("[data-slot=record]");
+    let sentence = window.text("[data-slot=note-failure] .text");
+    assert!(sentence.starts_with("There is no microphone"), "{sentence}");
+    assert_eq!(window.text("[data-slot=note-again]"), "Try again");
+    assert_eq!(files(), 2);
+    window.screenshot("no-microphone");
 }
 
 /// An MP3 file of three silent hours: one frame after the other, of 26 ms and 104 bytes each.

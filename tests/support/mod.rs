@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub mod sound_server;
+
 /// The name that the WebDriver standard gives to the id of an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -105,6 +107,12 @@ impl Desktop {
         window.session = reply["sessionId"].as_str().unwrap().to_owned();
         window.find("#app *");
         window
+    }
+
+    /// Runs the app without a driver.
+    pub fn start(&self, args: &[&str]) -> Child {
+        let child = self.command(env!("CARGO_BIN_EXE_sotto")).args(args).spawn();
+        started(child, "sotto")
     }
 
     /// Runs the app beside a window that is open already, and returns when this second process has ended.

@@ -53,6 +53,29 @@ const states: Record<string, { set?: (mock: MockClient) => void; act?: (page: Pa
       await page.locator("[data-slot=menu] summary").first().click();
     },
   },
+  "a voice note": {
+    set: (mock) => {
+      mock.start = "/models/a";
+      mock.model = { ...mock.model, audio: true };
+      mock.noteEvents.push({ event: "silent" });
+    },
+    act: async (page) => {
+      await page.locator("[data-state=ready]").waitFor();
+      await page.keyboard.press("Control+m");
+      await page.locator("[data-slot=note-bar].silent").waitFor();
+    },
+  },
+  "no microphone": {
+    set: (mock) => {
+      const failure = Object.assign(new Error("There is no microphone."), { code: "mic_missing", subject: null });
+      mock.noteEvents = [];
+      mock.noteFailures = [failure as never];
+    },
+    act: async (page) => {
+      await page.locator("[data-slot=record]").click();
+      await page.locator("[data-slot=note-failure]").waitFor();
+    },
+  },
   memory: { act: (page) => page.locator("[data-slot=popover] summary").click() },
   settings: {
     set: (mock) => {

@@ -72,6 +72,31 @@ test("Escape leaves the question before erasing, and the focus goes back", async
   expect((await focused(page))?.what).toContain("erase-all");
 });
 
+test("a voice note is begun, ended and thrown away by keys", async ({ page }) => {
+  await open(page, (mock) => {
+    mock.start = "/models/a";
+    mock.model = { ...mock.model, audio: true };
+  });
+  await page.locator("[data-state=ready]").waitFor();
+  await page.keyboard.press("Control+m");
+  await page.locator("[data-slot=note-level] rect").first().waitFor();
+  expect((await focused(page))?.what).toContain("note-end");
+  await page.keyboard.press("Escape");
+  await expect(page.locator("[data-slot=note-bar]")).toHaveCount(0);
+  expect((await focused(page))?.what).toContain("question");
+  expect(await page.evaluate(() => window.mock.noteEnds)).toEqual([false]);
+
+  await page.keyboard.press("Control+m");
+  await page.locator("[data-slot=note-level] rect").first().waitFor();
+  await page.keyboard.press("Control+m");
+  await page.locator("[data-slot=attached-sound]").waitFor();
+  // The microphone is not left open where nobody sees it.
+  await page.keyboard.press("Control+m");
+  await page.locator("[data-slot=note-level] rect").first().waitFor();
+  await page.keyboard.press("Control+2");
+  await expect.poll(() => page.evaluate(() => window.mock.noteEnds)).toEqual([false, true, true]);
+});
+
 test("the text grows and shrinks by keys", async ({ page }) => {
   await open(page);
   const size = () => page.evaluate(() => getComputedStyle(document.documentElement).fontSize);

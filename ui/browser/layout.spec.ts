@@ -36,6 +36,20 @@ for (const viewport of sizes) {
   }
 }
 
+test("a voice note fits into the smallest window with the largest text", async ({ page }) => {
+  await page.setViewportSize({ width: 560, height: 480 });
+  await open(page, (mock) => {
+    Object.assign(mock.settings.settings, { text_size: "largest", language: "de" });
+    mock.start = "/models/a";
+    mock.model = { ...mock.model, audio: true };
+  });
+  await page.locator("[data-state=ready]").waitFor();
+  await page.keyboard.press("Control+m");
+  await page.locator("[data-slot=note-level] rect").first().waitFor();
+  await expectToFit(page);
+  await expect(page.locator("[data-slot=note-end]")).toBeInViewport({ ratio: 1 });
+});
+
 test("in a language from right to left the rail stands on the right", async ({ page }) => {
   await open(page);
   await page.evaluate(() => void (document.documentElement.dir = "rtl"));

@@ -8,8 +8,10 @@ use std::time::Duration;
 use engine::{Event, Overrides, Part, Turn};
 
 use crate::Api;
-use crate::failure::about;
-use crate::types::{ApiError, Ask, AskOptions, AskPart, ChatEvent, DoneReason, ErrorCode};
+use crate::failure::{about, about_picture, about_sound, sentence};
+use crate::types::{
+    ApiError, Ask, AskOptions, AskPart, ChatEvent, DoneReason, ErrorCode, Notice, NoticeAbout,
+};
 
 /// Larger pictures than any camera makes; what is read into memory before it is looked at.
 const MAX_PICTURE_BYTES: u64 = 256 << 20;
@@ -23,8 +25,8 @@ impl Api {
         let engine = self.engine()?;
         let conversation = ask.conversation.clone();
         let (turn, notices) = turn(ask)?;
-        for text in notices {
-            if !out(ChatEvent::Notice { text }) {
+        for notice in notices {
+            if !out(ChatEvent::Notice(notice)) {
                 return Err(engine::Error::Cancelled.into());
             }
         }
@@ -107,7 +109,7 @@ pub(crate) fn empty_turn(options: AskOptions) -> Turn {
 }
 
 /// The turn with its files read, and what should be said about them.
-fn turn(ask: Ask) -> Result<(Turn, Vec<String>), ApiError> {
+fn turn(ask: Ask) -> Result<(Turn, Vec<Notice>), ApiError> {
     let mut notices = Vec::new();
     let mut turn = empty_turn(ask.options);
     for part in ask.parts {
@@ -131,30 +133,41 @@ fn turn(ask: Ask) -> Result<(Turn, Vec<String>), ApiError> {
     Ok((turn, notices))
 }
 
+pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> ApiError {
+    let reason = format!("the file cannot be read ({error})");
+    about(path, ErrorCode::InputUnreadable, reason)
+}
+
 pub(crate) fn read_picture(path: &Path) -> Result<image::RgbImage, ApiError> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_PICTURE_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|e| about(path, format!("the file cannot be read ({e})")))?;
-    if bytes.len() as u64 > MAX_PICTURE_BYTES {
-        return Err(about(
-            path,
-            format!("the file is larger than {} MiB", MAX_PICTURE_BYTES >> 20),
-        ));
+        .map_err(|e| unreadable(path, &e))?;
+    if bytes.is_empty() {
+        return Err(about(path, ErrorCode::InputEmpty, "the file is empty"));
     }
-    gemma3n::decode_picture(&bytes).map_err(|e| about(path, e))
+    if bytes.len() as u64 > MAX_PICTURE_BYTES {
+        let limit = format!("the file is larger than {} MiB", MAX_PICTURE_BYTES >> 20);
+        return Err(about(path, ErrorCode::InputTooLarge, limit));
+    }
+    gemma3n::decode_picture(&bytes).map_err(|e| about_picture(path, &e))
 }
 
 /// 16 kHz mono samples of a sound file, and what is wrong with a file that can be heard all the same.
-pub(crate) fn read_sound(path: &Path) -> Result<(Vec<f32>, Option<String>), ApiError> {
-    let sound = audio::read_sound(path, MAX_SOUND).map_err(|e| about(path, e))?;
+pub(crate) fn read_sound(path: &Path) -> Result<(Vec<f32>, Option<Notice>), ApiError> {
+    let sound = audio::read_sound(path, MAX_SOUND).map_err(|e| about_sound(path, &e))?;
     let damage = sound.damage.as_ref().map(|damage| {
         let seconds = sound.duration().as_secs_f64();
-        about(
-            path,
-            format!("{damage}; what can be heard is {seconds:.1} s long"),
-        )
-        .message
+        let file = path.file_name().unwrap_or(path.as_os_str()).display();
+        Notice {
+            text: sentence(&format!(
+                "{file}: {damage}; what can be heard is {seconds:.1} s long"
+            )),
+            about: NoticeAbout::SoundDamaged {
+                file: file.to_string(),
+                seconds,
+            },
+        }
     });
     Ok((sound.samples, damage))
 }

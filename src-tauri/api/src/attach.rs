@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use image::RgbImage;
 
 use crate::Api;
-use crate::ask::{read_picture, read_sound};
-use crate::failure::about;
+use crate::ask::{read_picture, read_sound, unreadable};
+use crate::failure::{about, about_picture};
 use crate::library::message_part;
 use crate::types::{ApiError, Attached, ErrorCode, MessagePart, Waveform};
 
@@ -18,7 +18,7 @@ use crate::types::{ApiError, Attached, ErrorCode, MessagePart, Waveform};
 const MAX_TEXT_BYTES: u64 = 128 << 10;
 
 /// What the model hears at once.
-const MAX_HEARD_SECONDS: f64 = 30.0;
+pub(crate) const MAX_HEARD_SECONDS: f64 = 30.0;
 
 /// Stretches of a sound that are drawn as bars.
 const PEAKS: usize = 48;
@@ -37,7 +37,8 @@ impl Api {
         let extension = extension.unwrap_or_default().to_ascii_lowercase();
         let name = path.file_name().unwrap_or(path.as_os_str());
         if path.is_dir() {
-            return Err(about(path, "this is a folder; attach the files in it"));
+            let advice = "this is a folder; attach the files in it";
+            return Err(about(path, ErrorCode::InputIsFolder, advice));
         }
         let mut notice = None;
         let part = if PICTURES.contains(&extension.as_str()) {
@@ -47,12 +48,10 @@ impl Api {
             let (samples, damage) = read_sound(path)?;
             let seconds = seconds(&samples);
             if seconds > MAX_HEARD_SECONDS {
-                return Err(about(
-                    path,
-                    format!(
-                        "the sound is {seconds:.1} s long; at most {MAX_HEARD_SECONDS} s can be heard at once"
-                    ),
-                ));
+                let limit = format!(
+                    "the sound is {seconds:.1} s long; at most {MAX_HEARD_SECONDS} s can be heard at once"
+                );
+                return Err(about(path, ErrorCode::InputTooLong, limit));
             }
             notice = damage;
             message_part(::library::Part::Sound(library.add_file(path)?))
@@ -71,7 +70,7 @@ impl Api {
         let bytes = BASE64
             .decode(base64)
             .map_err(|e| ApiError::new(ErrorCode::Internal, e.to_string()))?;
-        gemma3n::decode_picture(&bytes).map_err(|e| about(Path::new(name), e))?;
+        gemma3n::decode_picture(&bytes).map_err(|e| about_picture(Path::new(name), &e))?;
         let stored = library.add_bytes(&bytes, name)?;
         Ok(Attached {
             part: message_part(::library::Part::Picture(stored)),
@@ -98,7 +97,7 @@ impl Api {
         let mut png = Vec::new();
         small
             .write_to(&mut Cursor::new(&mut png), image::ImageFormat::Png)
-            .map_err(|e| about(&path, e))?;
+            .map_err(|e| about(&path, ErrorCode::Internal, e))?;
         Ok(format!("data:image/png;base64,{}", BASE64.encode(png)))
     }
 
@@ -134,15 +133,13 @@ fn read_text(path: &Path) -> Result<String, ApiError> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|e| about(path, format!("the file cannot be read ({e})")))?;
+        .map_err(|e| unreadable(path, &e))?;
     if bytes.len() as u64 > MAX_TEXT_BYTES {
-        return Err(about(
-            path,
-            format!(
-                "the text is longer than {} KiB, more than the model can take in at once",
-                MAX_TEXT_BYTES >> 10
-            ),
-        ));
+        let limit = format!(
+            "the text is longer than {} KiB, more than the model can take in at once",
+            MAX_TEXT_BYTES >> 10
+        );
+        return Err(about(path, ErrorCode::InputTooLarge, limit));
     }
     let units = |of: fn([u8; 2]) -> u16| {
         let (pairs, rest) = bytes[2..].as_chunks::<2>();
@@ -157,10 +154,13 @@ fn read_text(path: &Path) -> Result<String, ApiError> {
     };
     let control = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{c}');
     match text.filter(|text| !text.contains(control)) {
-        Some(text) if text.trim().is_empty() => Err(about(path, "the file is empty")),
+        Some(text) if text.trim().is_empty() => {
+            Err(about(path, ErrorCode::InputEmpty, "the file is empty"))
+        }
         Some(text) => Ok(text.replace("\r\n", "\n")),
         None => Err(about(
             path,
+            ErrorCode::InputUnknown,
             "this is neither a picture, a sound nor a text that Sotto can read",
         )),
     }

@@ -30,12 +30,23 @@ impl From<engine::Error> for ApiError {
 
 impl From<::library::Error> for ApiError {
     fn from(error: ::library::Error) -> Self {
-        let code = match &error {
-            ::library::Error::Gone(_) => ErrorCode::Gone,
-            ::library::Error::NotAnExport { .. } => ErrorCode::InputUnreadable,
-            _ => ErrorCode::Storage,
+        use ::library::Error;
+        let (code, subject) = match &error {
+            Error::Gone(_) => (ErrorCode::Gone, None),
+            Error::NotAnExport { path, .. } => (ErrorCode::InputUnreadable, Some(path)),
+            Error::NewerVersion { path, .. } => (ErrorCode::StorageNewer, Some(path)),
+            Error::InUse { path } => (ErrorCode::StorageInUse, Some(path)),
+            Error::DiskFull => (ErrorCode::DiskFull, None),
+            Error::ReadOnly { path } => (ErrorCode::StorageReadOnly, Some(path)),
+            Error::Damaged { path, .. } => (ErrorCode::StorageDamaged, Some(path)),
+            Error::Io { path, .. } => (ErrorCode::Storage, Some(path)),
+            Error::TooLargeForOneFile => (ErrorCode::ExportTooLarge, None),
+            Error::Store(_) => (ErrorCode::Storage, None),
         };
-        Self::new(code, sentence(&error.to_string()))
+        Self {
+            subject: subject.map(|path| path.display().to_string()),
+            ..Self::new(code, sentence(&error.to_string()))
+        }
     }
 }
 
@@ -91,12 +102,42 @@ fn input_code(error: &gemma3n::InputError) -> ErrorCode {
 }
 
 /// Says which of the user's files an error is about.
-pub(crate) fn about(path: &Path, error: impl std::fmt::Display) -> ApiError {
-    let name = path.file_name().unwrap_or(path.as_os_str());
-    ApiError::new(
-        ErrorCode::InputUnreadable,
-        sentence(&format!("{}: {error}", name.display())),
-    )
+pub(crate) fn about(path: &Path, code: ErrorCode, error: impl std::fmt::Display) -> ApiError {
+    let name = path.file_name().unwrap_or(path.as_os_str()).display();
+    let message = sentence(&format!("{name}: {error}"));
+    ApiError::new(code, message).about(name.to_string())
+}
+
+pub(crate) fn about_picture(path: &Path, error: &gemma3n::InputError) -> ApiError {
+    use gemma3n::InputError;
+    let code = match error {
+        InputError::PictureTooWide { .. } | InputError::PictureTooLarge { .. } => {
+            ErrorCode::InputTooLarge
+        }
+        _ => ErrorCode::InputUnreadable,
+    };
+    about(path, code, error)
+}
+
+pub(crate) fn about_sound(path: &Path, error: &audio::Error) -> ApiError {
+    let code = match error {
+        audio::Error::Empty => ErrorCode::InputEmpty,
+        audio::Error::TooLong { .. } => ErrorCode::InputTooLong,
+        _ => ErrorCode::InputUnreadable,
+    };
+    about(path, code, error)
+}
+
+/// What is wrong with a device that should listen.
+pub(crate) fn listening(error: &audio::Error) -> ApiError {
+    let code = match error {
+        audio::Error::NoMicrophone => ErrorCode::MicMissing,
+        audio::Error::NotAllowed => ErrorCode::MicDenied,
+        audio::Error::DeviceBusy => ErrorCode::MicBusy,
+        audio::Error::NoSystemSound => ErrorCode::Unsupported,
+        _ => ErrorCode::MicFailed,
+    };
+    ApiError::new(code, sentence(&error.to_string()))
 }
 
 /// Errors are written without a capital and a full stop, because they are parts of larger ones.

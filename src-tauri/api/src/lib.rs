@@ -13,6 +13,7 @@ mod inspect;
 mod library;
 mod memory;
 mod model;
+mod note;
 mod plan;
 mod score;
 mod send;
@@ -29,6 +30,7 @@ pub use catalogue::{ModelEntry, ModelFacts, ModelFolder, ModelList, list_models}
 pub use import::{ImportReply, ImportRequest, PackageType, import, import_model};
 pub use inspect::{InspectReply, ParameterCounts, SubmodelEntry, inspect};
 pub use memory::{MemoryFigures, ResidentKinds, memory_figures};
+pub use note::NoteWish;
 pub use plan::{PlanBytes, PlanQuestion, PlanReply, plan};
 pub use score::{ScoreReply, ScoreRequest, ScoredToken, TopToken};
 pub use settings::{

@@ -10,7 +10,9 @@ use engine::{Engine, Exchange, Turn};
 use crate::Api;
 use crate::ask::{empty_turn, read_answer, read_picture, read_sound};
 use crate::library::{code_name, library_part, thread_entry};
-use crate::types::{ApiError, AskOptions, ChatEvent, DoneReason, ErrorCode, Retry, Send};
+use crate::types::{
+    ApiError, AskOptions, ChatEvent, DoneReason, ErrorCode, Notice, NoticeAbout, Retry, Send,
+};
 
 type Out<'a> = dyn FnMut(ChatEvent) -> bool + 'a;
 
@@ -127,8 +129,10 @@ impl Record<'_, '_> {
                 }
                 self.could_not_store = true;
                 let error = ApiError::from(error);
-                let text = format!("This answer is not saved yet. {}", error.message);
-                (self.out)(ChatEvent::Notice { text })
+                (self.out)(ChatEvent::Notice(Notice {
+                    text: format!("This answer is not saved yet. {}", error.message),
+                    about: NoticeAbout::NotSaved,
+                }))
             }
         }
     }
@@ -228,8 +232,8 @@ fn prepare(
     turn.then = Some(answer.to_owned());
     let mut notices = Vec::new();
     turn.parts = engine_parts(library, &question, &mut notices)?;
-    for text in notices {
-        if !out(ChatEvent::Notice { text }) {
+    for notice in notices {
+        if !out(ChatEvent::Notice(notice)) {
             return Err(engine::Error::Cancelled.into());
         }
     }
@@ -261,7 +265,7 @@ fn history(library: &Library, path: &[Message]) -> Result<Vec<Exchange>, ApiErro
 fn engine_parts(
     library: &Library,
     question: &Message,
-    notices: &mut Vec<String>,
+    notices: &mut Vec<Notice>,
 ) -> Result<Vec<engine::Part>, ApiError> {
     let n_quotes = question
         .parts
@@ -289,7 +293,7 @@ fn engine_parts(
             Part::Sound(sound) => {
                 let path = library.file_path(&sound.file)?;
                 let (samples, damage) = read_sound(&path).map_err(|e| call(e, sound))?;
-                notices.extend(damage.map(|text| text.replace(&sound.file, &sound.name)));
+                notices.extend(damage.map(|notice| call_notice(notice, sound)));
                 parts.push(engine::Part::Audio(samples));
             }
         }
@@ -303,5 +307,19 @@ fn engine_parts(
 
 /// Names a file as the user does.
 fn call(error: ApiError, file: &StoredFile) -> ApiError {
-    ApiError::new(error.code, error.message.replace(&file.file, &file.name))
+    let message = error.message.replace(&file.file, &file.name);
+    ApiError::new(error.code, message).about(&file.name)
+}
+
+fn call_notice(notice: Notice, file: &StoredFile) -> Notice {
+    Notice {
+        text: notice.text.replace(&file.file, &file.name),
+        about: match notice.about {
+            NoticeAbout::SoundDamaged { seconds, .. } => NoticeAbout::SoundDamaged {
+                file: file.name.clone(),
+                seconds,
+            },
+            other => other,
+        },
+    }
 }

@@ -160,8 +160,8 @@ pub enum ChatEvent {
         question: String,
         answer: String,
     },
-    /// Something about the question that the user should know: a sound file that is cut short, say.
-    Notice { text: String },
+    /// Something about the question or its answer that the user should know.
+    Notice(Notice),
     /// So many of the prompt's tokens have gone through the model.
     Prefill { done: u32, total: u32 },
     Token {
@@ -329,7 +329,52 @@ pub struct Retry {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
 pub struct Attached {
     pub part: MessagePart,
-    pub notice: Option<String>,
+    pub notice: Option<Notice>,
+}
+
+/// Something that the user should know, and that is no failure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+pub struct Notice {
+    /// Whole sentences, in English.
+    pub text: String,
+    pub about: NoticeAbout,
+}
+
+/// The facts of a notice, for a window that speaks another language.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum NoticeAbout {
+    /// A sound file can be heard only in part.
+    SoundDamaged {
+        /// What the user calls it.
+        file: String,
+        /// How much of it can be heard.
+        #[specta(type = Number)]
+        seconds: f64,
+    },
+    /// What was written is not on the disk.
+    NotSaved,
+    /// The microphone went away while a voice note was recorded.
+    MicrophoneLost { device: String },
+}
+
+/// A voice note while it is recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum NoteEvent {
+    /// From now on it hears, with the device of this name.
+    Listening { device: String },
+    Level {
+        /// The loudest sample since the last event, 0 to 1.
+        #[specta(type = Number)]
+        peak: f32,
+        /// How long the note is by now.
+        elapsed_ms: u32,
+    },
+    /// Nothing but exact zeros for some seconds, which no microphone in a room gives.
+    Silent,
+    /// Sound again after such silence.
+    Heard,
 }
 
 /// What to show of a sound.
@@ -386,11 +431,15 @@ pub struct ThreadsImported {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct ApiError {
     pub code: ErrorCode,
-    /// Whole sentences: what is wrong and, where something can be done, what to do.
+    /// Whole sentences, in English: what is wrong and, where something can be done, what to do.
     pub message: String,
+    /// The file or folder that it is about, as the user calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[specta(optional)]
+    pub subject: Option<String>,
 }
 
-/// A code exists only if the window does something of its own for it.
+/// A code exists only if the window does something of its own for it, or has words of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
@@ -398,9 +447,31 @@ pub enum ErrorCode {
     ModelBroken,
     Unsupported,
     InputUnreadable,
+    InputEmpty,
+    /// A picture, a text or a file of more than Sotto takes in.
+    InputTooLarge,
+    /// A sound of more than the model hears at once.
+    InputTooLong,
+    /// Neither a picture, a sound nor a text.
+    InputUnknown,
+    InputIsFolder,
     TooLong,
     /// The conversations cannot be read or written.
     Storage,
+    /// A newer Sotto has written the conversations.
+    StorageNewer,
+    /// Another Sotto has the conversations open.
+    StorageInUse,
+    StorageReadOnly,
+    StorageDamaged,
+    DiskFull,
+    ExportTooLarge,
+    MicMissing,
+    MicDenied,
+    /// Another program has the microphone to itself.
+    MicBusy,
+    MicSilent,
+    MicFailed,
     /// What was asked for has been deleted.
     Gone,
     Busy,
@@ -414,6 +485,15 @@ impl ApiError {
         ApiError {
             code,
             message: message.into(),
+            subject: None,
+        }
+    }
+
+    #[must_use]
+    pub fn about(self, subject: impl Into<String>) -> ApiError {
+        ApiError {
+            subject: Some(subject.into()),
+            ..self
         }
     }
 }

@@ -85,7 +85,7 @@ fn said(events: Vec<ChatEvent>) -> Said {
                 said.text += &text;
                 said.prompt_tokens = prompt_tokens;
             }
-            ChatEvent::Notice { .. } | ChatEvent::Prefill { .. } => {}
+            ChatEvent::Notice(_) | ChatEvent::Prefill { .. } => {}
         }
     }
     said
@@ -391,27 +391,48 @@ fn files_that_cannot_be_used_end_in_a_sentence() {
         path
     };
     let long = silent_wav(31);
-    for (path, expected) in [
+    use ErrorCode::{
+        InputEmpty, InputIsFolder, InputTooLarge, InputTooLong, InputUnknown, InputUnreadable,
+    };
+    for (path, code, expected) in [
         (
             file("broken.png", b"\x89PNG\r\n\x1a\nnothing"),
+            InputUnreadable,
             "broken.png: ",
         ),
-        (file("empty.png", b""), "empty.png: "),
-        (file("empty.txt", b""), "empty.txt: the file is empty."),
+        (file("empty.png", b""), InputEmpty, "empty.png: "),
+        (file("empty.wav", b""), InputEmpty, "empty.wav: "),
+        (
+            file("empty.txt", b""),
+            InputEmpty,
+            "empty.txt: the file is empty.",
+        ),
         (
             file("program.txt", &[0x7F, b'E', b'L', b'F', 0, 1]),
+            InputUnknown,
             "neither a picture",
         ),
         (
             file("huge.txt", &vec![b'a'; 200 << 10]),
+            InputTooLarge,
             "longer than 128 KiB",
         ),
-        (file("long.wav", &long), "at most 30 s can be heard"),
-        (folder.path().join("absent.png"), "cannot be read"),
-        (folder.path().to_owned(), "folder"),
+        (
+            file("long.wav", &long),
+            InputTooLong,
+            "at most 30 s can be heard",
+        ),
+        (
+            folder.path().join("absent.png"),
+            InputUnreadable,
+            "cannot be read",
+        ),
+        (folder.path().to_owned(), InputIsFolder, "folder"),
     ] {
         let error = api.attach(&path).unwrap_err();
-        assert_eq!(error.code, ErrorCode::InputUnreadable, "{error}");
+        assert_eq!(error.code, code, "{error}");
+        let name = path.file_name().and_then(|name| name.to_str());
+        assert_eq!(error.subject.as_deref(), name);
         assert!(error.message.contains(expected), "{error}");
         assert!(error.message.ends_with('.'), "{error}");
     }

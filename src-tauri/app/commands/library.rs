@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use api::{
-    ApiError, Attached, ExportFormat, LibraryState, SearchHit, ThreadEntry, ThreadView,
-    ThreadsImported, Waveform,
+    ApiError, Attached, ExportFormat, LibraryState, NoteEvent, NoteWish, SearchHit, ThreadEntry,
+    ThreadView, ThreadsImported, Waveform,
 };
 use tauri::State;
+use tauri::ipc::Channel;
 
 use super::{blocking, outside};
 use crate::Shell;
@@ -132,6 +133,41 @@ pub async fn attach_pasted(
 ) -> Result<Attached, ApiError> {
     let api = shell.api.clone();
     blocking(move || api.attach_pasted(&name, &base64)).await
+}
+
+/// Records a voice note, to be called `name`. Replies when it has ended.
+#[tauri::command]
+#[specta::specta]
+pub async fn record_note(
+    shell: State<'_, Shell>,
+    run: String,
+    name: String,
+    events: Channel<NoteEvent>,
+) -> Result<Attached, ApiError> {
+    let api = shell.api.clone();
+    let (kept, discarded) = (shell.keeping.start(&run), shell.discarding.start(&run));
+    blocking(move || {
+        let wish = || match (discarded.goes_on(), kept.goes_on()) {
+            (false, _) => NoteWish::Discard,
+            (true, false) => NoteWish::Keep,
+            (true, true) => NoteWish::GoOn,
+        };
+        api.record_note(&name, &wish, &mut |event| {
+            let _ = events.send(event);
+        })
+    })
+    .await
+}
+
+/// Ends the voice note `run`, and keeps what was said or not.
+#[tauri::command]
+#[specta::specta]
+pub fn end_note(shell: State<'_, Shell>, run: String, keep: bool) {
+    if keep {
+        shell.keeping.stop(&run);
+    } else {
+        shell.discarding.stop(&run);
+    }
 }
 
 #[tauri::command]

@@ -119,6 +119,11 @@ impl Capture {
         self.read_at(Instant::now(), out)
     }
 
+    /// Appends what is left, and ends.
+    pub fn finish(mut self, out: &mut Vec<f32>) {
+        self.let_go(out);
+    }
+
     fn read_at(&mut self, now: Instant, out: &mut Vec<f32>) -> Vec<Notice> {
         let mut notices = Vec::new();
         let first = out.len();

@@ -9,6 +9,7 @@ mod error;
 mod resample;
 mod segment;
 mod voice;
+mod wav;
 
 use std::fs::File;
 use std::io::Cursor;
@@ -23,6 +24,7 @@ pub use error::Error;
 pub use resample::{Resampler, SAMPLE_RATE};
 pub use segment::{OpenSegment, Segment, SegmentRules, Segmenter, Speech};
 pub use voice::{Earshot, FRAME, VoiceDetector};
+pub use wav::wav;
 
 /// The sound of a file.
 #[derive(Debug, Clone, PartialEq)]

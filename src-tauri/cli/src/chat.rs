@@ -92,8 +92,8 @@ impl Chat<'_> {
     }
 
     fn print(&self, event: &ChatEvent) -> Result<(), Failure> {
-        if let ChatEvent::Notice { text } = event {
-            return Ok(writeln!(io::stderr(), "note: {text}")?);
+        if let ChatEvent::Notice(notice) = event {
+            return Ok(writeln!(io::stderr(), "note: {}", notice.text)?);
         }
         if self.args.json {
             return match event {
@@ -104,7 +104,7 @@ impl Chat<'_> {
         }
         let mut out = io::stdout().lock();
         match event {
-            ChatEvent::Stored { .. } | ChatEvent::Notice { .. } | ChatEvent::Prefill { .. } => {}
+            ChatEvent::Stored { .. } | ChatEvent::Notice(_) | ChatEvent::Prefill { .. } => {}
             ChatEvent::Token { text, .. } => {
                 out.write_all(text.as_bytes())?;
                 out.flush()?;

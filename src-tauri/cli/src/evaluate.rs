@@ -102,17 +102,16 @@ fn answer(api: &Api, item: &Item, submodel: &str) -> Result<String, Failure> {
     let mut noted = Ok(());
     let asked = api.ask(ask, &mut |event| {
         match event {
-            ChatEvent::Notice { text } => {
-                noted = writeln!(io::stderr(), "note: item {}: {text}", item.id);
+            ChatEvent::Notice(notice) => {
+                noted = writeln!(io::stderr(), "note: item {}: {}", item.id, notice.text);
             }
             ChatEvent::Token { text, .. } | ChatEvent::Done { text, .. } => answer += &text,
             ChatEvent::Stored { .. } | ChatEvent::Prefill { .. } => {}
         }
         noted.is_ok()
     });
-    asked.map_err(|error| ApiError {
-        code: error.code,
-        message: format!("Item {}: {}", item.id, error.message),
+    asked.map_err(|error| {
+        ApiError::new(error.code, format!("Item {}: {}", item.id, error.message))
     })?;
     noted?;
     api.forget(&item.id);

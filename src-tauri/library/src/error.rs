@@ -26,6 +26,10 @@ pub enum Error {
     Gone(&'static str),
     #[error("{} is no export of Sotto ({reason})", path.display())]
     NotAnExport { path: PathBuf, reason: String },
+    #[error(
+        "the files of this conversation are too large for one file of JSON; export everything, in the settings, into a folder"
+    )]
+    TooLargeForOneFile,
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error("the store of conversations reports: {0}")]

@@ -1,14 +1,17 @@
 //! Threads as files for other programs, and for another Sotto.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use crate::Library;
 use crate::error::{Error, Result};
+use crate::files::StoredFile;
 use crate::messages::{Failure, Figures, Message, Part, Role, State};
 use crate::threads::Thread;
 
@@ -17,12 +20,15 @@ use crate::threads::Thread;
 pub enum Format {
     /// The branch that is shown, to read.
     Markdown,
-    /// Every branch, to take back in.
+    /// Every branch with its files, to take back in.
     Json,
 }
 
 /// Counts changes that an older Sotto could not take in.
 pub(crate) const EXPORT_VERSION: u32 = 1;
+
+/// What a thread's attachments may have together to go into its JSON file: an import reads that as a whole.
+const MAX_BYTES_IN_JSON: u64 = 160 << 20;
 
 /// A thread as JSON.
 #[derive(Serialize, Deserialize)]
@@ -37,6 +43,9 @@ pub(crate) struct ThreadFile {
     pub leaf: Option<String>,
     /// A message comes after the one that it follows.
     pub messages: Vec<MessageFile>,
+    /// The attachments in base64 by their names, where the file stands alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -78,11 +87,11 @@ pub(crate) enum PartFile {
 }
 
 impl Library {
-    /// Writes a thread to a file, which is replaced if it is there.
+    /// Writes a thread to a file, which is replaced if it is there. As JSON it has its attachments in it.
     pub fn export_thread(&self, thread: &str, format: Format, to: &Path) -> Result<()> {
         let text = match format {
             Format::Markdown => self.markdown(thread, None)?,
-            Format::Json => self.json(thread)?,
+            Format::Json => self.json(thread, true)?,
         };
         fs::write(to, text).map_err(|e| Error::io(to, e))
     }
@@ -102,28 +111,29 @@ impl Library {
             let name = file_name(thread, &mut taken);
             for (extension, text) in [
                 ("md", self.markdown(&thread.id, Some("../attachments"))?),
-                ("json", self.json(&thread.id)?),
+                ("json", self.json(&thread.id, false)?),
             ] {
                 let path = threads_folder.join(format!("{name}.{extension}"));
                 fs::write(&path, text).map_err(|e| Error::io(&path, e))?;
             }
-            for message in self.all_messages(&thread.id)? {
-                for part in message.parts {
-                    if let Part::Picture(file) | Part::Sound(file) = part {
-                        let to = attachments.join(&file.file);
-                        fs::copy(self.file_path(&file.file)?, &to)
-                            .map_err(|e| Error::io(&to, e))?;
-                    }
-                }
+            for file in attached(&self.all_messages(&thread.id)?) {
+                let to = attachments.join(&file.file);
+                fs::copy(self.file_path(&file.file)?, &to).map_err(|e| Error::io(&to, e))?;
             }
         }
         Ok(threads.len())
     }
 
-    fn json(&self, id: &str) -> Result<String> {
+    /// `alone`: with the attachments in it.
+    fn json(&self, id: &str, alone: bool) -> Result<String> {
         let thread = self.thread(id)?;
         let leaf = self.conversation(id)?.pop().map(|message| message.id);
         let messages = self.all_messages(id)?;
+        let files = if alone {
+            self.encoded(&messages)?
+        } else {
+            BTreeMap::new()
+        };
         let file = ThreadFile {
             sotto_thread: EXPORT_VERSION,
             id: thread.id,
@@ -133,10 +143,29 @@ impl Library {
             updated_ms: thread.updated_ms,
             leaf,
             messages: messages.into_iter().map(message_file).collect(),
+            files,
         };
         let mut text = serde_json::to_string_pretty(&file).expect("every key is a string");
         text.push('\n');
         Ok(text)
+    }
+
+    fn encoded(&self, messages: &[Message]) -> Result<BTreeMap<String, String>> {
+        let mut files = BTreeMap::new();
+        let mut bytes = 0;
+        for file in attached(messages) {
+            if files.contains_key(&file.file) {
+                continue;
+            }
+            bytes += file.bytes;
+            if bytes > MAX_BYTES_IN_JSON {
+                return Err(Error::TooLargeForOneFile);
+            }
+            let path = self.file_path(&file.file)?;
+            let content = fs::read(&path).map_err(|source| Error::Io { path, source })?;
+            files.insert(file.file.clone(), BASE64.encode(content));
+        }
+        Ok(files)
     }
 
     /// `attachments`: where the files lie, seen from the text; without it they are only named.
@@ -190,6 +219,15 @@ impl Library {
         }
         Ok(text)
     }
+}
+
+/// The attachments of messages; one that several have comes several times.
+fn attached(messages: &[Message]) -> impl Iterator<Item = &StoredFile> {
+    let parts = messages.iter().flat_map(|message| &message.parts);
+    parts.filter_map(|part| match part {
+        Part::Picture(file) | Part::Sound(file) => Some(file),
+        Part::Text(_) | Part::Quote { .. } => None,
+    })
 }
 
 fn message_file(message: Message) -> MessageFile {

@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::Library;
@@ -91,10 +93,19 @@ impl Library {
                     continue;
                 }
                 let path = attachments.join(file);
-                if !is_name(file) || !path.is_file() {
-                    return Ok(Taken::Broken(format!("its attachment {name} is missing")));
-                }
-                if self.add_file(&path)?.file != *file {
+                let added = match thread.files.get(file) {
+                    Some(content) => match BASE64.decode(content) {
+                        Ok(content) => self.add_bytes(&content, file)?,
+                        Err(e) => {
+                            return Ok(Taken::Broken(format!("its attachment {name}: {e}")));
+                        }
+                    },
+                    None if !is_name(file) || !path.is_file() => {
+                        return Ok(Taken::Broken(format!("its attachment {name} is missing")));
+                    }
+                    None => self.add_file(&path)?,
+                };
+                if added.file != *file {
                     return Ok(Taken::Broken(format!("its attachment {name} was changed")));
                 }
             }

@@ -373,6 +373,51 @@ fn an_export_of_everything_is_taken_in_by_another_library() {
 }
 
 #[test]
+fn one_exported_thread_brings_its_files() {
+    let (_folder, library) = empty();
+    let picture = library.add_bytes(b"pixels", "cat.png").unwrap();
+    let sound = library.add_bytes(b"meow", "cat.wav").unwrap();
+    let parts = [
+        Part::Picture(picture.clone()),
+        Part::Picture(picture.clone()),
+        Part::Sound(sound.clone()),
+        Part::Text("What is it?".into()),
+    ];
+    let (_, mut answer) = library.ask(None, None, &parts, None).unwrap();
+    answer.append("A cat.").unwrap();
+    answer.end(&ending(State::Complete)).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let file = out.path().join("cat.json");
+    library
+        .export_thread(answer.thread(), Format::Json, &file)
+        .unwrap();
+
+    let (_other_folder, other) = empty();
+    let added = Imported { added: 1, known: 0 };
+    assert_eq!(other.import(&file).unwrap(), added);
+    assert_eq!(
+        other.conversation(answer.thread()).unwrap(),
+        library.conversation(answer.thread()).unwrap()
+    );
+    for (stored, content) in [(&picture, &b"pixels"[..]), (&sound, b"meow")] {
+        let path = other.file_path(&stored.file).unwrap();
+        assert_eq!(fs::read(path).unwrap(), content);
+    }
+
+    // A file that is not what it was is not taken in.
+    let text = fs::read_to_string(&file).unwrap();
+    for (content, expected) in [("bWVvdw==", "was changed"), ("?", "cat.png: ")] {
+        let changed = text.replacen("cGl4ZWxz", content, 1);
+        assert_ne!(changed, text);
+        fs::write(&file, changed).unwrap();
+        let (_folder, third) = empty();
+        let error = third.import(&file).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(third.threads().unwrap().is_empty());
+    }
+}
+
+#[test]
 fn markdown_is_what_is_shown() {
     let (folder, library) = empty();
     let parts = [

@@ -27,6 +27,12 @@ export function parameters(n: number): string {
 
 export const seconds = (ms: number) => (ms < 1000 ? `${whole(ms)} ms` : `${short(ms / 1000)} s`);
 
+/** Minutes and seconds, as a stopwatch shows them. */
+export function clock(ms: number): string {
+  const all = Math.floor(ms / 1000);
+  return `${Math.floor(all / 60)}:${String(all % 60).padStart(2, "0")}`;
+}
+
 export const perSecond = (n: number) => m.numbers.perSecond(short(n));
 
 /** The last part of a path of any system. */

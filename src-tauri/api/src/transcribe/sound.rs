@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use audio::{Capture, Notice, SAMPLE_RATE, Source};
 
 use super::SoundSource;
-use crate::failure::{about, sentence};
-use crate::types::{ApiError, ErrorCode};
+use crate::failure::{about_sound, listening, sentence};
+use crate::types::ApiError;
 
 pub(super) enum Piece {
     Samples(Vec<f32>),
@@ -43,7 +43,7 @@ impl Sound {
         let (pieces, device) = match source {
             SoundSource::File(path) => {
                 // A sentence at once for what is no sound at all.
-                audio::stream_sound(path, &mut |_| false).map_err(|e| about(path, e))?;
+                audio::stream_sound(path, &mut |_| false).map_err(|e| about_sound(path, &e))?;
                 let (pieces, receiver) = sync_channel(if realtime { QUEUE } else { 8 });
                 let path = path.clone();
                 let work = move || play(&path, realtime, &stop, &pieces);
@@ -53,10 +53,7 @@ impl Sound {
             SoundSource::System => (sync_channel(QUEUE), Source::System),
         };
         let (sender, receiver) = pieces;
-        let capture = Capture::open(device).map_err(|error| {
-            let code = ErrorCode::Unsupported;
-            ApiError::new(code, sentence(&error.to_string()))
-        })?;
+        let capture = Capture::open(device).map_err(|error| listening(&error))?;
         Ok(Self::start(receiver, move || {
             record(capture, device, &stop, &sender)
         }))
@@ -105,8 +102,11 @@ fn play(
     };
     let last = match audio::stream_sound(path, &mut send) {
         Ok(None) => return,
-        Ok(Some(damage)) => Ok(Piece::Notice(about(path, damage).message)),
-        Err(error) => Err(about(path, error)),
+        Ok(Some(damage)) => {
+            let name = path.file_name().unwrap_or(path.as_os_str()).display();
+            Ok(Piece::Notice(sentence(&format!("{name}: {damage}"))))
+        }
+        Err(error) => Err(about_sound(path, &error)),
     };
     // Nobody is there any more after an error of the model.
     let _ = pieces.send(last);

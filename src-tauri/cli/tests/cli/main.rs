@@ -9,6 +9,9 @@ mod import;
 mod plan;
 #[cfg(target_os = "linux")]
 mod sound;
+#[cfg(target_os = "linux")]
+#[path = "../../../../tests/support/sound_server.rs"]
+mod sound_server;
 #[path = "../../../../tests/support/spoken.rs"]
 mod spoken;
 mod transcribe;

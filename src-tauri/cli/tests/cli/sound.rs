@@ -4,121 +4,14 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
+use super::sound_server::SoundServer;
 use super::spoken::{minute, word_error_rate, write_wav};
-
-/// A sound server of its own: the sink `speaker`, and the source `mic` that hears what is played into `mic_feed`.
-struct SoundServer {
-    folder: PathBuf,
-    children: Vec<Child>,
-}
-
-impl SoundServer {
-    fn start(name: &str) -> Self {
-        // Short, because the name of a socket has at most 107 bytes.
-        let folder = std::env::temp_dir().join(format!("sotto-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        let mut server = Self {
-            folder,
-            children: Vec::new(),
-        };
-        let socket = server.folder.join("native").display().to_string();
-        let mut command = server.command("pulseaudio");
-        command.args([
-            "-n",
-            "--daemonize=no",
-            "--use-pid-file=no",
-            "--exit-idle-time=-1",
-            "--log-level=error",
-        ]);
-        for module in [
-            format!("module-native-protocol-unix socket={socket} auth-anonymous=1"),
-            "module-null-sink sink_name=speaker rate=48000 channels=2".into(),
-            "module-null-sink sink_name=mic_feed rate=48000 channels=1".into(),
-            "module-remap-source master=mic_feed.monitor source_name=mic".into(),
-        ] {
-            command.args(["-L", &module]);
-        }
-        server.children.push(command.spawn().unwrap());
-        let began = Instant::now();
-        while !server.control(&["info"]) {
-            assert!(
-                began.elapsed() < Duration::from_secs(20),
-                "pulseaudio does not start"
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        assert!(server.control(&["set-default-sink", "speaker"]));
-        assert!(server.control(&["set-default-source", "mic"]));
-        for sink in ["speaker", "mic_feed"] {
-            // A silence that plays keeps the latency of a null sink low.
-            let mut command = server.command("pacat");
-            command.args([
-                "--raw",
-                "--latency-msec=20",
-                "--rate=48000",
-                "--channels=1",
-                "--format=s16le",
-            ]);
-            command.args([&format!("--device={sink}"), "/dev/zero"]);
-            server.children.push(command.spawn().unwrap());
-        }
-        server
-    }
-
-    /// A program that speaks to this server.
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command
-            .env("XDG_RUNTIME_DIR", &self.folder)
-            .env("PULSE_STATE_PATH", self.folder.join("state"))
-            .env(
-                "PULSE_SERVER",
-                format!("unix:{}", self.folder.join("native").display()),
-            )
-            .env("CANDLE_NUM_THREADS", "1")
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn control(&self, args: &[&str]) -> bool {
-        let mut command = self.command("pactl");
-        let status = command
-            .args(args)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        status.is_ok_and(|status| status.success())
-    }
-
-    fn play(&self, sink: &str, file: &Path) {
-        let mut command = self.command("paplay");
-        assert!(
-            command
-                .arg(format!("--device={sink}"))
-                .arg(file)
-                .status()
-                .unwrap()
-                .success()
-        );
-    }
-}
-
-impl Drop for SoundServer {
-    fn drop(&mut self) {
-        for child in self.children.iter_mut().rev() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
 
 /// `sotto-cli transcribe`, listening.
 struct Listening {

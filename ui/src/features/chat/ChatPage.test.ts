@@ -17,7 +17,7 @@ afterEach(() => {
   i18n.speak("en");
 });
 
-async function show(prepare: (client: MockClient) => void = () => {}) {
+async function show(prepare: (client: MockClient) => void = () => {}, audio = false) {
   const client = new MockClient();
   prepare(client);
   const threads = new ThreadsController(client);
@@ -28,7 +28,7 @@ async function show(prepare: (client: MockClient) => void = () => {}) {
     client,
     chat,
     threads,
-    accepts: { image: true, audio: false },
+    accepts: { image: true, audio },
     sendKey: "enter",
     onattach: () => void calls.push("attach"),
     onmodels: () => void calls.push("models"),
@@ -186,6 +186,88 @@ describe("attachments", () => {
     expect(calls).toEqual(["attach"]);
     expect(chat.draft.text).toBe("What is it?");
   });
+});
+
+describe("a voice note", () => {
+  test("is recorded, shown as a chip, and sent", async () => {
+    const { client, chat, slot, click } = await show(undefined, true);
+    await click("record");
+    await waitFor(() => expect(slot("note-time")?.textContent).toMatch(/0:04 ?\/ 0:30/));
+    expect(document.activeElement).toBe(slot("note-end"));
+    expect(slot("note-level")?.querySelectorAll("rect")).toHaveLength(4);
+    expect(slot("record")).toHaveProperty("disabled", true);
+    chat.draft.text = "What did I say?";
+    expect(slot("send")).toHaveProperty("disabled", true);
+    await click("note-end");
+    await waitFor(() => expect(slot("attached-sound")).toBeTruthy());
+    expect(slot("note-bar")).toBeNull();
+    expect(document.activeElement).toBe(slot("question"));
+    expect(slot("attachment")?.dataset["name"]).toMatch(/^Voice note \d\d\.\d\d\.wav$/);
+    await click("send");
+    expect(client.asked[0]).toMatchObject({ parts: [{ type: "sound" }, { type: "text", text: "What did I say?" }] });
+  });
+
+  test("is cancelled", async () => {
+    const { chat, slot, click } = await show(undefined, true);
+    await click("record");
+    await waitFor(() => expect(slot("note-level")?.querySelector("rect")).toBeTruthy());
+    await click("note-cancel");
+    await waitFor(() => expect(slot("note-bar")).toBeNull());
+    expect(chat.draft.isEmpty).toBe(true);
+    expect(document.activeElement).toBe(slot("question"));
+  });
+
+  test("that cannot be recorded says why, in the language of the window, and can be tried again", async () => {
+    i18n.speak("de");
+    const { slot, click } = await show((client) => {
+      client.noteEvents = [];
+      client.noteFailures = [new ApiFailure("mic_missing", "There is no microphone.")];
+    }, true);
+    await click("record");
+    await waitFor(() => expect(slot("note-failure")?.textContent).toContain("Es ist kein Mikrofon da."));
+    await click("note-again");
+    await waitFor(() => expect(slot("note-bar")).toBeTruthy());
+    expect(slot("note-failure")).toBeNull();
+  });
+
+  test("that failed is forgotten with the next question", async () => {
+    const { chat, slot, click } = await show((client) => {
+      client.noteFailures = [new ApiFailure("mic_missing", "There is no microphone.")];
+    }, true);
+    await click("record");
+    await waitFor(() => expect(slot("note-failure")).toBeTruthy());
+    chat.draft.text = "Why?";
+    await waitFor(() => expect(slot("send")).toHaveProperty("disabled", false));
+    await click("send");
+    await waitFor(() => expect(slot("note-failure")).toBeNull());
+  });
+
+  test("that lost its microphone comes with a sentence about it", async () => {
+    const { slot, click } = await show((client) => {
+      client.notice = { text: "USB is gone: kept.", about: { kind: "microphone_lost", device: "USB" } };
+    }, true);
+    await click("record");
+    await waitFor(() => expect(slot("note-end")).toBeTruthy());
+    await click("note-end");
+    await waitFor(() => expect(slot("draft-notice")?.textContent).toContain("USB is gone: kept."));
+    i18n.speak("de");
+    await waitFor(() => expect(slot("draft-notice")?.textContent).toContain("USB ist nicht mehr da"));
+  });
+
+  test("needs a model that can hear, and the button says so", async () => {
+    const { slot } = await show();
+    expect(slot("record")).toHaveProperty("disabled", true);
+    expect(slot("record")?.title).toContain("no audio part");
+  });
+});
+
+test("what is wrong with a file is said in German, with its name", async () => {
+  i18n.speak("de");
+  const { chat, slot } = await show((client) => {
+    client.attachFailures = [new ApiFailure("input_empty", "cat.png: the file is empty.", "cat.png")];
+  });
+  await chat.draft.attach(["/a/cat.png"]);
+  await waitFor(() => expect(slot("refusal")?.textContent).toContain("cat.png: Die Datei ist leer."));
 });
 
 test("everything is said in German too", async () => {

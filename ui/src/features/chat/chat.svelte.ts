@@ -1,6 +1,7 @@
 import { ApiFailure, type ChatEvent, type Client, type ThreadEntry } from "../../lib/ipc/client";
 import { m } from "../../lib/i18n/i18n.svelte";
 import { Draft } from "./draft.svelte";
+import { NoteRecorder } from "./note.svelte";
 import type { ThreadsController } from "./threads.svelte";
 import { Answer, Question, turnOf, type Turn } from "./turns.svelte";
 
@@ -36,6 +37,8 @@ export class ChatController {
   #titleRun: string | null = null;
   #titleTimer: ReturnType<typeof setTimeout> | undefined;
 
+  /** What the microphone hears goes to the question that is on the page when it ends. */
+  readonly note: NoteRecorder;
   /** Tokens that the open model can keep in mind; null while none is open. */
   context = $state.raw<number | null>(null);
 
@@ -66,6 +69,7 @@ export class ChatController {
     this.#threads = threads;
     this.#idleMs = idleMs;
     this.#draft = this.#draftOf(NEW);
+    this.note = new NoteRecorder(client, (note) => this.#draft.take(note));
     threads.ondelete = (thread) => this.#deleted(thread);
   }
 

@@ -39,3 +39,6 @@ function daysBetween(then: number, now: number): number {
   };
   return Math.round((midnight(now) - midnight(then)) / 86_400_000);
 }
+
+/** Hours and minutes of now, as a part of a file's name: "17.05". */
+export const timeOfDay = () => new Date().toTimeString().slice(0, 5).replace(":", ".");

@@ -1,4 +1,4 @@
-import { ApiFailure, type Client, type MessagePart } from "../../lib/ipc/client";
+import { ApiFailure, type Attached, type Client, type MessagePart, type Notice } from "../../lib/ipc/client";
 import { fileName } from "../../lib/format";
 
 /** A file beside the question: first on its way into the library, then in it. */
@@ -21,7 +21,7 @@ export class Draft {
   /** Why the last file was not attached. */
   refusal = $state.raw<ApiFailure | "not_a_picture" | "too_large" | null>(null);
   /** What is wrong with attached files that can be used all the same. */
-  notices = $state<string[]>([]);
+  notices = $state<Notice[]>([]);
 
   readonly isReading = $derived(this.attachments.some((attachment) => attachment.part === null));
   readonly isEmpty = $derived(this.text.trim() === "" && this.attachments.length === 0);
@@ -58,6 +58,12 @@ export class Draft {
     }
   }
 
+  /** Takes in what is in the library already, such as a voice note. */
+  take({ part, notice }: Attached) {
+    if (part.type !== "text") this.#add(part.name, part);
+    if (notice !== null) this.notices.push(notice);
+  }
+
   /** Puts parts in that are in the library already. */
   put(parts: readonly MessagePart[]) {
     for (const part of parts) {
@@ -86,7 +92,7 @@ export class Draft {
     return this.attachments.at(-1) as Attachment; // through the array, so that the page sees its changes
   }
 
-  async #read(attachment: Attachment, read: () => Promise<{ part: MessagePart; notice: string | null }>) {
+  async #read(attachment: Attachment, read: () => Promise<Attached>) {
     try {
       const { part, notice } = await read();
       const isHere = (other: Attachment) => JSON.stringify(other.part) === JSON.stringify(part);

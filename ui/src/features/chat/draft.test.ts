@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { ApiFailure } from "../../lib/ipc/client";
+import { ApiFailure, type Notice } from "../../lib/ipc/client";
 import { MockClient } from "../../lib/ipc/mock";
 import { Draft } from "./draft.svelte";
 import { isModel } from "./files";
@@ -56,9 +56,10 @@ test("one that is taken away leaves the library", async () => {
 
 test("what can be used in part is said", async () => {
   const { client, draft } = setUp();
-  client.notice = "said.wav is cut short.";
+  const notice: Notice = { text: "said.wav is cut short.", about: { kind: "sound_damaged", file: "said.wav", seconds: 2 } };
+  client.notice = notice;
   await draft.attach(["/a/said.wav"]);
-  expect(draft.notices).toEqual(["said.wav is cut short."]);
+  expect(draft.notices).toEqual([notice]);
   draft.clear();
   expect([draft.notices, draft.isEmpty]).toEqual([[], true]);
 });

@@ -1,6 +1,6 @@
 /** What a conversation is made of on the page: questions and answers, each a message of the library. */
 import { ApiFailure } from "../../lib/ipc/client";
-import type { ChatEvent, ErrorCode, Figures, MessagePart, MessageState, StoredMessage } from "../../lib/ipc/client";
+import type { ChatEvent, ErrorCode, Figures, MessagePart, MessageState, Notice, StoredMessage } from "../../lib/ipc/client";
 
 export class Question {
   readonly kind = "question";
@@ -37,7 +37,7 @@ export class Answer {
   figures = $state.raw<Figures | null>(null);
   failure = $state.raw<ApiFailure | null>(null);
   /** What Sotto had to say about the question's files. */
-  notices = $state<string[]>([]);
+  notices = $state<Notice[]>([]);
   /** The share of the question that the model has read, 0 to 1. */
   read = $state(0);
   /** While it is written: what to stop it by. */
@@ -55,7 +55,7 @@ export class Answer {
   }
 
   hear(event: ChatEvent) {
-    if (event.event === "notice") this.notices.push(event.text);
+    if (event.event === "notice") this.notices.push({ text: event.text, about: event.about });
     else if (event.event === "prefill") this.read = event.done / event.total;
     else if (event.event === "token") this.text += event.text;
     else if (event.event === "done") {
@@ -74,7 +74,7 @@ export class Answer {
     else if (failure && this.state === "streaming") {
       this.state = "failed";
       this.failure = failure;
-    } else if (failure) this.notices.push(failure.message); // written, but not saved
+    } else if (failure) this.notices.push({ text: failure.message, about: { kind: "not_saved" } });
     else if (this.state === "streaming") this.state = "interrupted";
   }
 }
@@ -106,11 +106,27 @@ export function remedyFor(code: ErrorCode): Remedy {
     case "too_long":
       return "new_conversation";
     case "input_unreadable":
+    case "input_empty":
+    case "input_too_large":
+    case "input_too_long":
+    case "input_unknown":
+    case "input_is_folder":
     case "unsupported":
     case "gone":
       return "edit";
     case "busy":
     case "storage":
+    case "storage_newer":
+    case "storage_in_use":
+    case "storage_read_only":
+    case "storage_damaged":
+    case "disk_full":
+    case "export_too_large":
+    case "mic_missing":
+    case "mic_denied":
+    case "mic_busy":
+    case "mic_silent":
+    case "mic_failed":
     case "out_of_memory":
     case "cancelled":
     case "internal":

@@ -87,6 +87,12 @@ export class ModelController {
     this.#state = await this.#client.modelState();
   }
 
+  /** The user has read it. */
+  dismiss() {
+    this.#failure = null;
+    if (this.#state.state === "failed") this.#state = { state: "none" };
+  }
+
   async #open(path: string) {
     this.#failure = null;
     this.#isCancelling = false;
@@ -115,13 +121,14 @@ export class ModelController {
   #fail(error: unknown) {
     const failure = ApiFailure.from(error);
     this.#failure = failure;
-    if (!this.ready) this.#state = { state: "failed", code: failure.code, message: failure.message };
+    const { code, message, subject } = failure;
+    if (!this.ready) this.#state = { state: "failed", code, message, ...(subject !== null && { subject }) };
   }
 
   async #watch() {
     for (;;) {
       this.#state = await this.#client.modelState();
-      if (this.#state.state === "failed") this.#fail(new ApiFailure(this.#state.code, this.#state.message));
+      if (this.#state.state === "failed") this.#fail(ApiFailure.from(this.#state));
       if (this.#state.state !== "opening") return;
       await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
     }

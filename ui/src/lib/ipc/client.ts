@@ -21,7 +21,7 @@ import {
 import { tauriLibrary, type LibraryClient } from "./library";
 import { channel, take } from "./reply";
 
-export type { ErrorCode, ModelState, ModelSummary, OpenProgress, OpenStage } from "./bindings";
+export type { ApiError, ErrorCode, ModelState, ModelSummary, OpenProgress, OpenStage } from "./bindings";
 export * from "./library";
 export { ApiFailure } from "./reply";
 

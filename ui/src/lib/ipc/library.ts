@@ -3,12 +3,12 @@ import { save } from "@tauri-apps/plugin-dialog";
 
 import { commands, type ChatEvent, type Retry, type Send } from "./bindings";
 import type { Attached, ExportFormat, LibraryState, SearchHit, ThreadEntry, ThreadView } from "./bindings";
-import type { ThreadsImported, Waveform } from "./bindings";
+import type { NoteEvent, ThreadsImported, Waveform } from "./bindings";
 import { channel, take, type Reply } from "./reply";
 
 export type { AskOptions, Attached, ChatEvent, DoneReason, ExcerptPiece, ExportFormat, Figures } from "./bindings";
-export type { LibraryState, MessagePart, MessageState, Retry, SearchHit, Send, StoredMessage } from "./bindings";
-export type { ThreadEntry, ThreadView, ThreadsImported, Waveform } from "./bindings";
+export type { LibraryState, MessagePart, MessageState, NoteEvent, Notice, Retry, SearchHit, Send } from "./bindings";
+export type { StoredMessage, ThreadEntry, ThreadView, ThreadsImported, Waveform } from "./bindings";
 
 /** The end of an answer with its numbers. */
 export type Done = Extract<ChatEvent, { event: "done" }>;
@@ -47,6 +47,14 @@ export interface LibraryClient {
   attach(path: string): Promise<Attached>;
   /** A picture from the clipboard, its bytes in base64. */
   attachPasted(name: string, base64: string): Promise<Attached>;
+  /**
+   * Records a voice note, to be called `name`. Resolves when it has ended: by `endNote`, or as long as the model hears.
+   *
+   * Rejects with the code `cancelled` if there is nothing to keep.
+   */
+  recordNote(run: string, name: string, on: (event: NoteEvent) => void): Promise<Attached>;
+  /** Ends the voice note `run`, and keeps what was said or not. */
+  endNote(run: string, keep: boolean): Promise<void>;
   /** Lets go of an attached file that was not sent. */
   discardFile(file: string): Promise<void>;
   /** A picture as a data: address, at most `side` pixels wide and high. */
@@ -120,6 +128,8 @@ export const tauriLibrary: LibraryClient = {
 
   attach: (path) => take(commands.attach(path)),
   attachPasted: (name, base64) => take(commands.attachPasted(name, base64)),
+  recordNote: (run, name, on) => take(commands.recordNote(run, name, channel(on))),
+  endNote: async (run, keep) => void (await commands.endNote(run, keep)),
   discardFile: (file) => empty(commands.discardFile(file)),
   preview: (file, side) => take(commands.preview(file, side)),
   waveform: (file) => take(commands.waveform(file)),

@@ -1,5 +1,5 @@
 /** A scripted stand-in for the conversations on the Rust side, kept in memory. */
-import type { MessagePart, StoredMessage, ThreadEntry, ThreadView, Waveform } from "./library";
+import type { MessagePart, NoteEvent, Notice, StoredMessage, ThreadEntry, ThreadView, Waveform } from "./library";
 import type { Attached, ChatEvent, DoneReason, ExportFormat, LibraryClient, LibraryState, Retry, SearchHit, Send } from "./library";
 import { ApiFailure } from "./reply";
 
@@ -32,7 +32,13 @@ export class MockLibrary implements LibraryClient {
   reason: DoneReason = "stop";
   /** Positions of the context that the next answer fills up to. */
   contextTokens = 16;
-  notice: string | null = null;
+  notice: Notice | null = null;
+  /** What a voice note hears before it waits for its end. */
+  noteEvents: NoteEvent[] = [
+    { event: "listening", device: "Built-in microphone" },
+    ...[0.02, 0.3, 0.7, 0.15].map((peak, i): NoteEvent => ({ event: "level", peak, elapsed_ms: 1000 * (i + 1) })),
+  ];
+  noteFailures: ApiFailure[] = [];
   title: string | null = null;
   summary = "We spoke of scripts.";
   /** Pause before each step of opening and each token. */
@@ -46,6 +52,9 @@ export class MockLibrary implements LibraryClient {
   readonly imports: string[] = [];
   readonly exported: [string, ExportFormat, string][] = [];
   readonly discarded: string[] = [];
+  /** Whether the voice notes that were ended were to be kept. */
+  readonly noteEnds: boolean[] = [];
+  #endNote: (keep: boolean) => void = () => {};
   readonly openedOutside: string[] = [];
   #threads: MockThread[] = [];
   #stopped = new Set<string>();
@@ -177,6 +186,23 @@ export class MockLibrary implements LibraryClient {
   }
 
   attachPasted = async (name: string): Promise<Attached> => this.attach(`/pasted/${name}`);
+
+  async recordNote(_: string, name: string, on: (event: NoteEvent) => void): Promise<Attached> {
+    const ended = new Promise<boolean>((resolve) => (this.#endNote = resolve));
+    for (const event of this.noteEvents) {
+      await this.pause();
+      on(event);
+    }
+    const failure = this.noteFailures.shift();
+    if (failure) throw failure;
+    if (!(await ended)) throw new ApiFailure("cancelled", "The recording was cancelled.");
+    return this.attach(`/recorded/${name}.wav`);
+  }
+
+  async endNote(_: string, keep: boolean) {
+    this.noteEnds.push(keep);
+    this.#endNote(keep);
+  }
 
   async discardFile(file: string) {
     this.discarded.push(file);

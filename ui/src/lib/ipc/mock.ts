@@ -127,7 +127,8 @@ export class MockClient extends MockLibrary implements Client {
     }
     const failure = this.openFailures.shift();
     if (failure) {
-      this.state = { state: "failed", code: failure.code, message: failure.message };
+      const { code, message } = failure;
+      this.state = { state: "failed", code, message };
       throw failure;
     }
     this.state = { state: "ready", ...this.model, path };

@@ -6,16 +6,19 @@ import type { ApiError, ErrorCode } from "./bindings";
 /** Every promise of a `Client` rejects with this. */
 export class ApiFailure extends Error {
   readonly code: ErrorCode;
+  /** The file or folder that it is about, as the user calls it. */
+  readonly subject: string | null;
 
-  constructor(code: ErrorCode, message: string) {
+  constructor(code: ErrorCode, message: string, subject: string | null = null) {
     super(message);
     this.name = "ApiFailure";
     this.code = code;
+    this.subject = subject;
   }
 
   static from(error: unknown): ApiFailure {
     if (error instanceof ApiFailure) return error;
-    if (isApiError(error)) return new ApiFailure(error.code, error.message);
+    if (isApiError(error)) return new ApiFailure(error.code, error.message, error.subject ?? null);
     return new ApiFailure("internal", error instanceof Error ? error.message : String(error));
   }
 }

@@ -22,6 +22,17 @@ export const chat = {
   sounds: "Ton",
   texts: "Text",
   anyFile: "Alle Dateien",
+  recordNote: "Sprachnotiz aufnehmen (Strg+M)",
+  noteNotHeard: "Dieses Modell kann nicht hören: Eine Sprachnotiz braucht ein Modell, das hören kann.",
+  noteName: (time: string) => `Sprachnotiz ${time}`,
+  note: "Sprachnotiz",
+  noteLevel: "Lautstärke",
+  noteWaiting: "Warten auf das Mikrofon …",
+  noteListening: "Aufnahme läuft: Sprich",
+  noteSilent: "Es ist nichts zu hören. Ist das Mikrofon ausgeschaltet?",
+  noteEnding: "Die Notiz wird gespeichert …",
+  noteEnd: "Fertig",
+  noteCancelHint: "Notiz verwerfen (Esc)",
 
   // Die Unterhaltung
   conversation: "Unterhaltung",

@@ -95,6 +95,7 @@ export const settings = {
   keyNew: "Neue Unterhaltung",
   keyFind: "Eine Unterhaltung suchen",
   keyAttach: "Bilder oder Ton anhängen",
+  keyNote: "Sprachnotiz aufnehmen, beenden",
   keyScreens: "Chat, Modelle, Einstellungen",
   keySettings: "Einstellungen",
   keyOpenFolder: "Ordner eines Modells öffnen",

@@ -21,6 +21,17 @@ export const chat = {
   sounds: "Sound",
   texts: "Text",
   anyFile: "Any file",
+  recordNote: "Record a voice note (Ctrl+M)",
+  noteNotHeard: "This model has no audio part: a voice note needs a model that can hear.",
+  noteName: (time: string) => `Voice note ${time}`,
+  note: "Voice note",
+  noteLevel: "Loudness",
+  noteWaiting: "Waiting for the microphone…",
+  noteListening: "Recording: speak",
+  noteSilent: "Nothing can be heard. Is the microphone switched off?",
+  noteEnding: "The note is being stored…",
+  noteEnd: "Done",
+  noteCancelHint: "Throw the note away (Esc)",
 
   // The conversation
   conversation: "Conversation",

@@ -93,6 +93,7 @@ export const settings = {
   keyNew: "New conversation",
   keyFind: "Find a conversation",
   keyAttach: "Attach pictures or sound",
+  keyNote: "Record a voice note, end it",
   keyScreens: "Chat, models, settings",
   keySettings: "Settings",
   keyOpenFolder: "Open the folder of a model",
