@@ -4,6 +4,7 @@ use tauri_specta::{collect_commands, collect_events};
 
 use crate::OpenRequested;
 use crate::commands::{chat, library, machine, model, outside, settings};
+use crate::fitting::ModelFitted;
 
 pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
     tauri_specta::Builder::new()
@@ -48,7 +49,7 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             settings::change_settings,
             settings::speak_tray,
         ])
-        .events(collect_events![OpenRequested])
+        .events(collect_events![OpenRequested, ModelFitted])
         // Every type looks the same coming and going.
         .disable_serde_phases()
 }

@@ -15,6 +15,7 @@ mod again;
 mod args;
 mod bindings;
 mod commands;
+mod fitting;
 mod folders;
 mod running;
 mod tray;
@@ -97,6 +98,7 @@ fn window(model: Option<PathBuf>) -> ExitCode {
         .setup(move |app| {
             bindings.mount_events(app);
             tray::put_up(app.handle());
+            fitting::begin(app.handle().clone());
             wear_theme(app.handle(), app.state::<Shell>().settings.get().theme);
             Ok(())
         })

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::{Engine, Inspection, MachineMemory, OpenOptions, Package};
+use engine::{
+    Engine, Inspection, MachineMemory, OpenOptions, Package, Plan, process_status, status_bytes,
+};
 use weights::Format;
 
 use crate::types::{
@@ -88,7 +90,7 @@ impl Api {
                 ComputeType::F32 => gemma3n::Compute::F32,
                 ComputeType::Bf16 => gemma3n::Compute::Bf16,
             }),
-            budget: open.memory.or_else(free_for_a_model),
+            budget: budget(0, open.memory),
             ..OpenOptions::default()
         };
         // A tensor of the smallest kind comes every few microseconds; a window wants whole percents.
@@ -108,15 +110,51 @@ impl Api {
         Ok((Engine::new(package), summary))
     }
 
+    /// Fits the open model to the memory that there is now, of which it may take `cap` bytes at most. Returns what has
+    /// become of it if it changes; an answer in flight goes on with that.
+    pub fn fit_model(&self, cap: Option<u64>) -> Result<Option<ModelSummary>, ApiError> {
+        let Ok(engine) = self.engine() else {
+            return Ok(None);
+        };
+        let package = engine.package();
+        let budget = package
+            .plan()
+            .and_then(|plan| budget(allocated(&plan), cap));
+        let Some(budget) = budget else {
+            return Ok(None);
+        };
+        if package.replan(budget)?.is_none() {
+            return Ok(None);
+        }
+        let changed = summary(package)?;
+        match &mut *self.slot() {
+            Slot::Ready(current, kept) if Arc::ptr_eq(current, &engine) => {
+                *kept = changed.clone();
+                Ok(Some(changed))
+            }
+            _ => Ok(None),
+        }
+    }
+
     pub fn close_model(&self) {
         let old = std::mem::take(&mut *self.slot());
         old.close();
     }
 }
 
-/// `None` where the system does not tell how much memory it has.
-pub(crate) fn free_for_a_model() -> Option<u64> {
-    MachineMemory::read().map(|machine| machine.budget(0, None))
+/// What a model may take when `own` bytes of it are given back; the cap alone where the system does not tell.
+pub(crate) fn budget(own: u64, cap: Option<u64>) -> Option<u64> {
+    match MachineMemory::read() {
+        Some(machine) => Some(machine.budget(own, cap)),
+        None => cap,
+    }
+}
+
+/// What a model that runs by this plan has allocated at most. Pages of its files count as available anyway.
+fn allocated(plan: &Plan) -> u64 {
+    let planned = plan.bytes.kv + plan.bytes.scratch;
+    let anonymous = process_status().and_then(|status| status_bytes(&status, "RssAnon:"));
+    anonymous.map_or(0, |anonymous| anonymous.min(planned))
 }
 
 /// What the user should know: how the model was opened, and what was left out for lack of memory.

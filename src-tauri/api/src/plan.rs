@@ -5,7 +5,7 @@ use std::path::Path;
 use engine::{Manifest, Tower, Wishes};
 use serde::Serialize;
 
-use crate::model::free_for_a_model;
+use crate::model::budget;
 use crate::types::{ApiError, ErrorCode};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -50,7 +50,7 @@ pub struct PlanQuestion<'a> {
 /// Reads a model's headers and the machine's free memory.
 pub fn plan(path: &Path, question: &PlanQuestion) -> Result<PlanReply, ApiError> {
     let manifest = Manifest::open(path, question.projector)?;
-    let Some(budget) = question.memory.or_else(free_for_a_model) else {
+    let Some(budget) = question.memory.or_else(|| budget(0, None)) else {
         let message =
             "This system does not tell how much memory is free. Say how much the model may take.";
         return Err(ApiError::new(ErrorCode::Unsupported, message));
@@ -63,7 +63,7 @@ pub fn plan(path: &Path, question: &PlanQuestion) -> Result<PlanReply, ApiError>
         context: question.context,
         ..Wishes::default()
     };
-    let plan = engine::plan(&manifest, budget, &wishes, None)?;
+    let plan = engine::plan(&manifest, budget, &wishes)?;
     let parameters = plan.submodel.effective_parameters(manifest.text_config());
     Ok(PlanReply {
         budget_bytes: plan.budget,

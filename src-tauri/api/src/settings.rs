@@ -30,6 +30,8 @@ pub struct Settings {
     /// The model to open at the start; without it the one that was open last.
     pub default_model: Option<PathBuf>,
     pub last_model: Option<PathBuf>,
+    /// The most that a model may take, in megabytes; without it as much as is free.
+    pub memory_limit: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
@@ -175,9 +177,16 @@ pub enum SettingChange {
     Generation(GenerationSettings),
     ModelFolders(Vec<PathBuf>),
     DefaultModel(Option<PathBuf>),
+    MemoryLimit(Option<u32>),
 }
 
 impl Settings {
+    /// In bytes.
+    pub fn memory_limit(&self) -> Option<u64> {
+        self.memory_limit
+            .map(|megabytes| u64::from(megabytes) * 1_000_000)
+    }
+
     pub fn apply(&mut self, change: SettingChange) {
         match change {
             SettingChange::Theme(theme) => self.theme = theme,
@@ -188,6 +197,7 @@ impl Settings {
             SettingChange::Generation(generation) => self.generation = generation,
             SettingChange::ModelFolders(folders) => self.model_folders = folders,
             SettingChange::DefaultModel(model) => self.default_model = model,
+            SettingChange::MemoryLimit(megabytes) => self.memory_limit = megabytes,
         }
     }
 }

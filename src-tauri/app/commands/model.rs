@@ -67,6 +67,7 @@ pub async fn open_model(
     let opened = path.clone();
     let open = OpenModel {
         path,
+        memory: shell.settings.get().memory_limit(),
         ..OpenModel::default()
     };
     let summary = blocking(move || {

@@ -30,6 +30,6 @@ pub use listen::{Listen, Listened};
 pub use manifest::Manifest;
 pub use memory::{MemoryPeak, process_status, status_bytes};
 pub use package::{OpenOptions, Package};
-pub use plan::{PartBytes, Plan, Tower, Wishes, plan};
+pub use plan::{PartBytes, Plan, Tower, Wishes, plan, replan};
 pub use score::{ScoredToken, score};
 pub use thread::{Answer, Engine};

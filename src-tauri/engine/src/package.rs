@@ -14,7 +14,7 @@ use weights::{Checkpoint, Metadata};
 use crate::error::{Error, Result};
 use crate::generation::Generation;
 use crate::manifest::Manifest;
-use crate::plan::{Plan, Tower, Wishes, plan};
+use crate::plan::{Plan, Tower, Wishes, plan, replan};
 
 /// How to open a package.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +71,7 @@ impl Package {
         let fit = match options.budget {
             Some(budget) => {
                 let manifest = Manifest::of(&checkpoint, &Config::from_checkpoint(&checkpoint)?)?;
-                let plan = plan(&manifest, budget, &Wishes::default(), None)?;
+                let plan = plan(&manifest, budget, &Wishes::default())?;
                 let plan = Mutex::new(Arc::new(plan));
                 Some(Fit { manifest, plan })
             }
@@ -178,15 +178,14 @@ impl Package {
             return Ok(None);
         };
         let (current, wishes) = (fit.plan(), Wishes::default());
-        let next = |budget| plan(&fit.manifest, budget, &wishes, Some(&current));
+        let next = |budget| replan(&fit.manifest, budget, &wishes, &current);
         let next = match next(budget) {
             Err(Error::DoesNotFit { needed, .. }) => next(needed)?,
             next => next?,
         };
-        if next.runs_as(&current) {
+        let Some(next) = next.map(Arc::new) else {
             return Ok(None);
-        }
-        let next = Arc::new(next);
+        };
         *fit.plan.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&next);
         if next.vision != Tower::Resident {
             self.model.unload_vision();

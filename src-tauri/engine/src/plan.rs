@@ -17,7 +17,7 @@ use crate::manifest::Manifest;
 const USUAL_CONTEXT: usize = 8192;
 /// With less than this a conversation is over before it has begun.
 const LEAST_CONTEXT: usize = 1024;
-/// A running model grows only if the larger one fits a budget smaller by this share, so that it does not go back and forth.
+/// A running model grows only if what it grows to fits a budget smaller by this share, so that it does not go back and forth.
 const RESERVE_TO_GROW: f64 = 0.08;
 
 /// What the user insists on.
@@ -71,7 +71,7 @@ pub struct Plan {
 
 impl Plan {
     /// Whether the model runs the same by both, whatever they say about the budget.
-    pub(crate) fn runs_as(&self, other: &Self) -> bool {
+    fn runs_as(&self, other: &Self) -> bool {
         let of = |plan: &Self| (plan.vision, plan.audio, plan.context);
         self.submodel == other.submodel && of(self) == of(other)
     }
@@ -111,33 +111,33 @@ impl Choice {
     }
 }
 
-/// The best that fits `budget` bytes. `current` is the plan in force, if there is one.
-pub fn plan(
+/// The best that fits `budget` bytes.
+pub fn plan(manifest: &Manifest, budget: u64, wishes: &Wishes) -> Result<Plan> {
+    let choice = choose(manifest, budget, wishes)?;
+    Ok(told(manifest, budget, wishes, choice))
+}
+
+/// What a model that runs by `current` should go on with, if that is something else.
+///
+/// As long as the current plan fits, it only gives way to a larger one, and only if there is some room to spare.
+pub fn replan(
     manifest: &Manifest,
     budget: u64,
     wishes: &Wishes,
-    current: Option<&Plan>,
-) -> Result<Plan> {
-    let choice = choose(manifest, budget, wishes)?;
-    let text = |submodel: &Submodel| manifest.text_bytes(submodel);
-    let choice = match current {
-        Some(current) if text(&choice.submodel) > text(&current.submodel) => {
-            let careful = (budget as f64 * (1.0 - RESERVE_TO_GROW)) as u64;
-            let grown = choose(manifest, careful, wishes).ok();
-            match grown.filter(|grown| text(&grown.submodel) > text(&current.submodel)) {
-                Some(grown) => grown,
-                None => {
-                    let stay = Wishes {
-                        submodel: Some(Arc::clone(&current.submodel)),
-                        ..wishes.clone()
-                    };
-                    choose(manifest, budget, &stay)?
-                }
-            }
-        }
-        _ => choice,
-    };
-    Ok(told(manifest, budget, wishes, choice))
+    current: &Plan,
+) -> Result<Option<Plan>> {
+    if current.total > budget {
+        let smaller = plan(manifest, budget, wishes)?;
+        return Ok((!smaller.runs_as(current)).then_some(smaller));
+    }
+    let careful = (budget as f64 * (1.0 - RESERVE_TO_GROW)) as u64;
+    // Where that is too little for anything, what runs stays.
+    let larger = plan(manifest, careful, wishes).ok();
+    Ok(larger.filter(|larger| {
+        larger.bytes.text >= current.bytes.text
+            && larger.total > current.total
+            && !larger.runs_as(current)
+    }))
 }
 
 fn choose(manifest: &Manifest, budget: u64, wishes: &Wishes) -> Result<Choice> {
@@ -355,7 +355,7 @@ mod tests {
         let manifest = e4b();
         let mut smallest = u64::MAX;
         for budget in budgets() {
-            match plan(&manifest, budget, &Wishes::default(), None) {
+            match plan(&manifest, budget, &Wishes::default()) {
                 Ok(plan) => {
                     assert!(plan.total <= budget, "{plan:?}");
                     assert_eq!(plan.bytes.text, manifest.text_bytes(&plan.submodel));
@@ -374,7 +374,7 @@ mod tests {
     #[test]
     fn more_memory_never_gives_a_smaller_model() {
         let manifest = e4b();
-        let plans = budgets().filter_map(|b| plan(&manifest, b, &Wishes::default(), None).ok());
+        let plans = budgets().filter_map(|b| plan(&manifest, b, &Wishes::default()).ok());
         let sizes: Vec<u64> = plans.map(|plan| plan.bytes.text).collect();
         assert!(sizes.is_sorted());
         let distinct = sizes.chunk_by(|a, b| a == b).count();
@@ -386,17 +386,21 @@ mod tests {
         let manifest = e4b();
         let wishes = Wishes::default();
         for border in [2_500, 3_000, 3_500, 4_000] {
-            let mut current = plan(&manifest, border * MB, &wishes, None).unwrap();
+            let mut current = plan(&manifest, border * MB, &wishes).unwrap();
             for n in 0..200 {
                 // Three percent around the border: it may have to shrink, but then it stays.
                 let budget = border * MB / 100 * [100, 103, 98, 101, 97][n % 5];
-                let next = plan(&manifest, budget, &wishes, Some(&current)).unwrap();
-                assert!(next.total <= budget);
-                assert!(next.bytes.text <= current.bytes.text, "grew at {budget}");
-                current = next;
+                let next = replan(&manifest, budget, &wishes, &current).unwrap();
+                assert!(n < 3 || next.is_none(), "changed at {budget}: {next:?}");
+                if let Some(next) = next {
+                    assert!(next.total <= budget);
+                    assert!(next.bytes.text <= current.bytes.text, "grew at {budget}");
+                    current = next;
+                }
+                assert!(current.total <= budget);
             }
-            let freed = plan(&manifest, 12_000 * MB, &wishes, Some(&current)).unwrap();
-            assert_eq!(freed.submodel.name(), "E4B");
+            let freed = replan(&manifest, 12_000 * MB, &wishes, &current).unwrap();
+            assert_eq!(freed.unwrap().submodel.name(), "E4B");
         }
     }
 
@@ -410,7 +414,7 @@ mod tests {
             without_vision: true,
             ..Wishes::default()
         };
-        let plan = plan(&manifest, 12_000 * MB, &wishes, None).unwrap();
+        let plan = plan(&manifest, 12_000 * MB, &wishes).unwrap();
         assert_eq!(plan.submodel.name(), "E2B");
         assert_eq!(
             (plan.context, plan.vision, plan.audio),
@@ -422,9 +426,9 @@ mod tests {
     #[test]
     fn little_memory_gives_up_context_then_pictures_then_sound() {
         let manifest = e4b();
-        let of = |mb: u64| plan(&manifest, mb * MB, &Wishes::default(), None).unwrap();
+        let of = |mb: u64| plan(&manifest, mb * MB, &Wishes::default()).unwrap();
         let plans: Vec<Plan> = (1_000..4_000)
-            .filter_map(|mb| plan(&manifest, mb * MB, &Wishes::default(), None).ok())
+            .filter_map(|mb| plan(&manifest, mb * MB, &Wishes::default()).ok())
             .collect();
         assert_eq!(
             (plans[0].vision, plans[0].audio),

@@ -31,7 +31,7 @@ fn tight() -> u64 {
     (1..)
         .map(|n| n * 500_000)
         .find(|&budget| {
-            plan(&manifest, budget, &Wishes::default(), None)
+            plan(&manifest, budget, &Wishes::default())
                 .is_ok_and(|plan| plan.submodel == *smallest && plan.context >= 1024)
         })
         .unwrap()

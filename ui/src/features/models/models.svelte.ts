@@ -1,5 +1,5 @@
 import { m } from "../../lib/i18n/i18n.svelte";
-import { ApiFailure, type Client, type ModelState } from "../../lib/ipc/client";
+import { ApiFailure, type Client, type ModelState, type ModelSummary } from "../../lib/ipc/client";
 
 /** How often to look again while someone else opens the model, as after a reload of the page. */
 const WATCH_MS = 300;
@@ -11,6 +11,7 @@ export class ModelController {
   #state = $state.raw<ModelState>({ state: "none" });
   #failure = $state.raw<ApiFailure | null>(null);
   #isCancelling = $state(false);
+  #fitted = $state<"smaller" | "larger" | null>(null);
   #demo = $state<string | null>(null);
   #opening: Promise<void> | null = null;
 
@@ -29,6 +30,11 @@ export class ModelController {
   /** Why the last attempt came to nothing; the model that was open before may still be. */
   get failure(): ApiFailure | null {
     return this.#failure;
+  }
+
+  /** How the model has changed by itself since the user last looked. */
+  get fitted(): "smaller" | "larger" | null {
+    return this.#fitted;
   }
 
   get isCancelling(): boolean {
@@ -84,7 +90,22 @@ export class ModelController {
   async close() {
     await this.#client.closeModel();
     this.#failure = null;
+    this.#fitted = null;
     this.#state = await this.#client.modelState();
+  }
+
+  /** The model goes on with another size, or with other parts. */
+  fit(model: ModelSummary) {
+    const before = this.ready;
+    if (before?.path !== model.path) return;
+    this.#state = { state: "ready", ...model };
+    const gained = model.effective_parameters - before.effective_parameters || model.context - before.context;
+    this.#fitted = gained < 0 ? "smaller" : "larger";
+  }
+
+  /** The user has read how it changed. */
+  acceptFit() {
+    this.#fitted = null;
   }
 
   /** The user has read it. */
@@ -95,6 +116,7 @@ export class ModelController {
 
   async #open(path: string) {
     this.#failure = null;
+    this.#fitted = null;
     this.#isCancelling = false;
     this.#state = { state: "opening", path, stage: "looking_at_files", percent: 0 };
     try {

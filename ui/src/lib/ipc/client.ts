@@ -68,6 +68,8 @@ export interface Client extends LibraryClient {
   onFiles(on: (event: DropEvent) => void): () => void;
   /** Another start of Sotto asked this window to open a model. */
   onOpenRequested(on: (path: string) => void): () => void;
+  /** There is less memory or more, and the open model goes on with another size or other parts. */
+  onModelFitted(on: (model: ModelSummary) => void): () => void;
 
   listModels(): Promise<ModelList>;
   /** Makes a package of a Hugging Face folder in Sotto's own; resolves to its path. */
@@ -114,6 +116,11 @@ export const tauriClient: Client = {
 
   onOpenRequested(on) {
     const stop = events.openRequested.listen((event) => on(event.payload.path));
+    return () => void stop.then((end) => end());
+  },
+
+  onModelFitted(on) {
+    const stop = events.modelFitted.listen((event) => on(event.payload.model));
     return () => void stop.then((end) => end());
   },
 

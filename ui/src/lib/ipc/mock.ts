@@ -108,6 +108,7 @@ export class MockClient extends MockLibrary implements Client {
   #cancelled = false;
   #files = new Set<(event: DropEvent) => void>();
   #requests = new Set<(path: string) => void>();
+  #fitted = new Set<(model: ModelSummary) => void>();
 
   modelState = async () => this.state;
   startModel = async () => this.start;
@@ -154,6 +155,18 @@ export class MockClient extends MockLibrary implements Client {
   onOpenRequested(on: (path: string) => void) {
     this.#requests.add(on);
     return () => void this.#requests.delete(on);
+  }
+
+  onModelFitted(on: (model: ModelSummary) => void) {
+    this.#fitted.add(on);
+    return () => void this.#fitted.delete(on);
+  }
+
+  /** As if there were less memory or more. */
+  fit(changed: Partial<ModelSummary>) {
+    if (this.state.state !== "ready") return;
+    this.state = { ...this.state, ...changed };
+    for (const on of this.#fitted) on(this.state);
   }
 
   listModels = async () => this.list;

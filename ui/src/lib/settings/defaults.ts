@@ -15,4 +15,5 @@ export const defaults: Settings = {
   model_folders: [],
   default_model: null,
   last_model: null,
+  memory_limit: null,
 };

@@ -57,6 +57,9 @@ export const settings = {
   closeToTray: "Im Infobereich weiterlaufen, wenn das Fenster geschlossen wird",
   closeToTrayHint:
     "Das Modell bleibt bereit. Das Fenster kommt zurück über das Symbol im Infobereich oder wenn du Sotto noch einmal startest.",
+  memoryLimit: "Höchstens so viel Speicher für das Modell, in Megabyte",
+  memoryLimitHint: "Sotto lässt das Modell so groß laufen, wie es passt, und ändert das im Betrieb.",
+  memoryFree: "was frei ist",
   noTray: "Dieser Desktop hat keinen Infobereich, den Sotto benutzen kann.",
 
   data: "Deine Daten",

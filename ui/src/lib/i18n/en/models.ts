@@ -16,6 +16,10 @@ export const models = {
   cancel: "Cancel",
   cancelling: "Cancelling…",
   allModels: "See all models",
+  becameSmaller:
+    "Memory is short, so the model goes on at a smaller size: quicker, and not quite as good. " +
+    "It grows back by itself when programs are closed.",
+  becameLarger: "There is more memory again, and the model goes on at a larger size.",
   chooseAnother: "Choose another model",
   text: "text",
   vision: "pictures",

@@ -56,6 +56,9 @@ export const settings = {
   sendCtrlEnterHint: "Enter begins a new line.",
   closeToTray: "Keep running in the tray when the window is closed",
   closeToTrayHint: "The model stays ready. To see the window again, use the icon in the tray or start Sotto once more.",
+  memoryLimit: "Most memory for the model, in megabytes",
+  memoryLimitHint: "Sotto runs the model at the largest size that fits, and changes it while it runs.",
+  memoryFree: "what is free",
   noTray: "This desktop has no tray that Sotto can use.",
 
   data: "Your data",
