@@ -11,6 +11,7 @@ mod failure;
 mod import;
 mod inspect;
 mod library;
+mod live;
 mod memory;
 mod model;
 mod plan;
@@ -28,6 +29,10 @@ pub use bench::{BenchReply, BenchRequest, bench};
 pub use catalogue::{ModelEntry, ModelFacts, ModelFolder, ModelList, list_models};
 pub use import::{ImportReply, ImportRequest, PackageType, import, import_model};
 pub use inspect::{InspectReply, ParameterCounts, SubmodelEntry, inspect};
+pub use live::{
+    CaptionPace, CaptionSource, LiveEvent, LiveLine, LiveNotice, LiveView, NoticeKind, Phase,
+    StartCaptions,
+};
 pub use memory::{MemoryFigures, ResidentKinds, memory_figures};
 pub use plan::{PlanBytes, PlanQuestion, PlanReply, plan};
 pub use score::{ScoreReply, ScoreRequest, ScoredToken, TopToken};
@@ -48,6 +53,8 @@ pub struct Api {
     library: Arc<Mutex<Shelf>>,
     /// Held while the model writes for a window: what the engine remembers changes with every answer.
     answering: Arc<Mutex<()>>,
+    /// Live captions, and who watches them.
+    stage: Arc<live::Stage>,
 }
 
 /// The place for the one library of this process.

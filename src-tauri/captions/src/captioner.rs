@@ -177,20 +177,10 @@ impl<D: VoiceDetector> Captioner<D> {
         })
     }
 
-    /// Up to where everything is in finished segments, in ms.
-    pub fn done_ms(&mut self) -> u32 {
-        let waiting = self.ended.front().map(|segment| segment.start);
-        let open = || self.segmenter.open().map(|open| open.start);
-        milliseconds(waiting.or_else(open).unwrap_or(self.heard))
-    }
-
-    /// Interim hypotheses for every so many ms of new speech, or none; translations now, or not by this captioner.
-    pub fn set_pace(&mut self, step_ms: Option<u32>, translate: Option<Language>) {
+    /// Interim hypotheses for every so many ms of new speech, or none.
+    pub fn set_pace(&mut self, step_ms: Option<u32>) {
         self.settings.live = step_ms.is_some();
         self.settings.step_ms = step_ms.unwrap_or(self.settings.step_ms);
-        if translate != self.settings.translate {
-            self.set_languages(self.settings.language, translate);
-        }
     }
 
     /// Another language pair, from the segment on that is being written.
