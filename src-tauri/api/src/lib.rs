@@ -19,6 +19,7 @@ mod score;
 mod send;
 mod settings;
 mod transcribe;
+mod transcripts;
 mod types;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,6 +44,10 @@ pub use settings::{
 pub use transcribe::{
     CaptionEvent, ChannelName, SoundSource, TranscribeEvent, TranscribeRequest, Transcribed,
     TranscriptFormat, TranscriptReply, TranscriptSegment,
+};
+pub use transcripts::{
+    ChannelInfo, MarkInfo, StoredLine, StoredState, TranscriptFile, TranscriptHit, TranscriptInfo,
+    TranscriptView,
 };
 pub use types::*;
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::feed::Device;
 use super::*;
-use crate::OpenModel;
+use crate::{OpenModel, TranscriptFile};
 
 #[allow(clippy::unwrap_used)]
 #[path = "../../../../tests/support/spoken.rs"]
@@ -304,7 +304,7 @@ fn a_model_that_is_closed_ends_no_recording() {
 }
 
 #[test]
-fn a_file_becomes_a_transcript_and_its_sound_goes_where_it_is_not_kept() {
+fn a_file_becomes_a_transcript_that_can_be_changed_and_exported() {
     let desk = Desk::new();
     let (sound, _, spoken) = cut(3);
     let path: PathBuf = desk.folder.path().join("said.wav");
@@ -315,17 +315,19 @@ fn a_file_becomes_a_transcript_and_its_sound_goes_where_it_is_not_kept() {
             title: "said.wav".into(),
             language: Some("English".into()),
             translate: None,
-            keep_sound: false,
+            keep_sound: true,
         })
     };
     let id = start(path).expect("it is a sound");
     let transcript = desk.wait_for_end(&id);
     assert_eq!(transcript.entry.state, TranscriptState::Complete);
     assert_eq!(transcript.entry.language.as_deref(), Some("en"));
-    assert!(!transcript.entry.channels[0].has_sound);
+    assert!(transcript.entry.channels[0].has_sound);
     let expected: Vec<&str> = spoken[..3].iter().map(|s| s.text.as_str()).collect();
     let errors = spoken::word_error_rate(&expected.join(" "), &text(&transcript, Channel::File));
     assert!(errors < 0.25, "{:?}", transcript.lines);
+
+    read_changed_and_exported(&desk, &id);
 
     let no_sound = start(desk.folder.path().join("library.db")).expect_err("no sound");
     assert_eq!(no_sound.code, ErrorCode::InputUnreadable);
@@ -333,4 +335,72 @@ fn a_file_becomes_a_transcript_and_its_sound_goes_where_it_is_not_kept() {
     desk.api.close_model();
     let no_model = start(desk.folder.path().join("said.wav")).expect_err("no model");
     assert_eq!(no_model.code, ErrorCode::ModelMissing);
+}
+
+fn read_changed_and_exported(desk: &Desk, id: &str) {
+    let view = desk.api.open_transcript(id).expect("it is there");
+    let line = &view.lines[0];
+    let edited = desk
+        .api
+        .edit_line(&line.id, "  Quite  other words. ")
+        .expect("it is there");
+    assert_eq!(
+        (edited.text.as_str(), edited.is_edited),
+        ("Quite other words.", true)
+    );
+    let hits = desk.api.search_transcripts("quite oth").expect("a search");
+    assert_eq!(hits[0].line.as_ref(), Some(&line.id));
+    // The sound is still there to be asked.
+    let again = desk
+        .api
+        .hear_line_again(&line.id)
+        .expect("the sound is there");
+    assert!(!again.is_edited);
+    let errors = spoken::word_error_rate(&line.text, &again.text);
+    assert!(errors < 0.4, "{line:?} {again:?}");
+    let sound = desk
+        .api
+        .play_transcript(id, line.channel, line.start_ms, line.end_ms);
+    let sound = sound.expect("the sound is there");
+    let bytes = (line.end_ms - line.start_ms) as usize * 32;
+    assert!(sound.starts_with("data:audio/wav;base64,UklGR") && sound.len() > bytes * 4 / 3);
+
+    desk.api.write_notes(id, "Ask Ada.").expect("notes");
+    desk.api.add_mark(id, 61_000, "decided").expect("a mark");
+    let export = |format| {
+        let to = desk.folder.path().join("export");
+        desk.api
+            .export_transcript(id, format, &to)
+            .expect("there is room");
+        std::fs::read_to_string(to).expect("it was written")
+    };
+    let markdown = export(TranscriptFile::Markdown);
+    assert!(
+        markdown.starts_with("# said.wav\n\n- **00:00:0"),
+        "{markdown}"
+    );
+    assert!(
+        markdown.ends_with("- **01:01** decided\n\n## Notes\n\nAsk Ada.\n"),
+        "{markdown}"
+    );
+    assert!(export(TranscriptFile::Srt).starts_with("1\n00:00:0"));
+    assert!(export(TranscriptFile::Vtt).starts_with("WEBVTT\n\n00:00:0"));
+    assert_eq!(
+        export(TranscriptFile::Txt).lines().count(),
+        view.lines.len()
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(&export(TranscriptFile::Json)).expect("JSON");
+    assert_eq!(json["segments"][0]["start_ms"], line.start_ms);
+
+    let all = desk.folder.path().join("all");
+    assert_eq!(desk.api.export_all(&all), Ok(1));
+    assert!(all.join("transcripts/said-wav.md").is_file());
+    desk.api.delete_sound(id).expect("it is there");
+    let gone = desk.api.hear_line_again(&line.id).expect_err("no sound");
+    assert_eq!(gone.code, ErrorCode::Gone);
+    desk.api.delete_transcript(id).expect("it is there");
+    assert_eq!(desk.api.transcripts(), Ok(Vec::new()));
+    let imported = desk.api.import_threads(&all).expect("an export");
+    assert_eq!(imported.added, 1);
 }
