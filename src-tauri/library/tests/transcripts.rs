@@ -76,7 +76,8 @@ fn a_transcript_is_there_after_it_is_opened_again() {
 
     let library = Library::open(folder.path()).unwrap();
     let transcript = library.transcript(&id).unwrap();
-    assert_eq!(library.transcripts().unwrap(), [transcript.entry.clone()]);
+    let listed = library.transcripts().unwrap();
+    assert_eq!(listed, std::slice::from_ref(&transcript.entry));
     assert_eq!(transcript.entry.state, TranscriptState::Complete);
     assert_eq!(transcript.entry.length_ms, 2000);
     assert!(transcript.entry.channels.iter().all(|c| c.has_sound));
