@@ -3,7 +3,7 @@
 use tauri_specta::{collect_commands, collect_events};
 
 use crate::OpenRequested;
-use crate::commands::{chat, library, machine, model, outside, settings};
+use crate::commands::{captions, chat, library, machine, model, outside, settings, transcripts};
 use crate::fitting::ModelFitted;
 
 pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
@@ -42,6 +42,28 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             library::preview,
             library::waveform,
             library::open_file,
+            captions::watch_captions,
+            captions::start_captions,
+            captions::stop_captions,
+            captions::leave_captions,
+            captions::set_caption_languages,
+            captions::resume_transcript,
+            transcripts::transcripts,
+            transcripts::open_transcript,
+            transcripts::search_transcripts,
+            transcripts::rename_transcript,
+            transcripts::delete_transcript,
+            transcripts::delete_sound,
+            transcripts::accept_transcript,
+            transcripts::write_notes,
+            transcripts::add_mark,
+            transcripts::write_mark,
+            transcripts::delete_mark,
+            transcripts::edit_line,
+            transcripts::hear_line_again,
+            transcripts::play_transcript,
+            transcripts::transcript_text,
+            transcripts::export_transcript,
             outside::open_link,
             machine::memory_figures,
             machine::reveal,

@@ -2,12 +2,14 @@
 
 use api::{ApiError, ErrorCode};
 
+pub mod captions;
 pub mod chat;
 pub mod library;
 pub mod machine;
 pub mod model;
 pub mod outside;
 pub mod settings;
+pub mod transcripts;
 
 /// Does work that blocks, away from the thread that draws the window.
 ///

@@ -11,6 +11,7 @@ mod failure;
 mod import;
 mod inspect;
 mod library;
+mod live;
 mod memory;
 mod model;
 mod note;
@@ -19,6 +20,7 @@ mod score;
 mod send;
 mod settings;
 mod transcribe;
+mod transcripts;
 mod types;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +31,10 @@ pub use bench::{BenchReply, BenchRequest, bench};
 pub use catalogue::{ModelEntry, ModelFacts, ModelFolder, ModelList, list_models};
 pub use import::{ImportReply, ImportRequest, PackageType, import, import_model};
 pub use inspect::{InspectReply, ParameterCounts, SubmodelEntry, inspect};
+pub use live::{
+    CaptionPace, CaptionSource, LiveEvent, LiveLine, LiveNotice, LiveView, NoticeKind, Phase,
+    StartCaptions,
+};
 pub use memory::{MemoryFigures, ResidentKinds, memory_figures};
 pub use note::NoteWish;
 pub use plan::{PlanBytes, PlanQuestion, PlanReply, plan};
@@ -41,6 +47,10 @@ pub use transcribe::{
     CaptionEvent, ChannelName, SoundSource, TranscribeEvent, TranscribeRequest, Transcribed,
     TranscriptFormat, TranscriptReply, TranscriptSegment,
 };
+pub use transcripts::{
+    ChannelInfo, MarkInfo, StoredLine, StoredState, TranscriptFile, TranscriptHit, TranscriptInfo,
+    TranscriptView,
+};
 pub use types::*;
 
 /// The one entrance: cheap to clone, and every clone speaks of the same model.
@@ -50,6 +60,8 @@ pub struct Api {
     library: Arc<Mutex<Shelf>>,
     /// Held while the model writes for a window: what the engine remembers changes with every answer.
     answering: Arc<Mutex<()>>,
+    /// Live captions, and who watches them.
+    stage: Arc<live::Stage>,
 }
 
 /// The place for the one library of this process.

@@ -87,7 +87,9 @@ impl Api {
         Ok(self.library()?.delete_thread(id)?)
     }
 
+    /// Deletes every conversation and every transcript; captions that run are ended.
     pub fn erase_library(&self) -> Result<(), ApiError> {
+        self.leave_captions();
         Ok(self.library()?.erase()?)
     }
 
@@ -98,14 +100,7 @@ impl Api {
             .map(|hit| SearchHit {
                 thread: thread_entry(hit.thread),
                 message: hit.message,
-                excerpt: hit
-                    .excerpt
-                    .into_iter()
-                    .map(|piece| ExcerptPiece {
-                        text: piece.text,
-                        found: piece.found,
-                    })
-                    .collect(),
+                excerpt: excerpt(hit.excerpt),
             })
             .collect())
     }
@@ -118,9 +113,10 @@ impl Api {
         Ok(self.library()?.export_thread(id, format, to)?)
     }
 
-    /// Writes every conversation into a folder and returns their number.
+    /// Writes every conversation and every transcript into a folder and returns their number.
     pub fn export_all(&self, folder: &Path) -> Result<u32, ApiError> {
-        Ok(self.library()?.export_all(folder)? as u32)
+        let threads = self.library()?.export_all(folder)? as u32;
+        Ok(threads + self.export_transcripts(folder)?)
     }
 
     /// Takes in an export: the folder of all, or the JSON file of one.
@@ -131,6 +127,14 @@ impl Api {
             known: imported.known as u32,
         })
     }
+}
+
+pub(crate) fn excerpt(pieces: Vec<::library::Piece>) -> Vec<ExcerptPiece> {
+    let pieces = pieces.into_iter().map(|piece| ExcerptPiece {
+        text: piece.text,
+        found: piece.found,
+    });
+    pieces.collect()
 }
 
 pub(crate) fn thread_entry(thread: Thread) -> ThreadEntry {

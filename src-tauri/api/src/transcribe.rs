@@ -12,7 +12,8 @@ use audio::SAMPLE_RATE;
 use captions::{
     Caption, Captioner, Channel, Heard, Language, Listen, Recogniser, Settings, Transcript,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use specta::Type;
 
 use crate::Api;
 use crate::failure::sentence;
@@ -69,7 +70,7 @@ pub struct CaptionEvent {
     pub is_final: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
 #[serde(rename_all = "lowercase")]
 pub enum ChannelName {
     Me,
@@ -157,7 +158,7 @@ impl From<&captions::TranscriptSegment> for TranscriptSegment {
 }
 
 /// The engine writes down speech.
-struct Ear {
+pub(crate) struct Ear {
     engine: Arc<engine::Engine>,
     submodel: Option<String>,
     busy: Duration,
@@ -165,6 +166,13 @@ struct Ear {
 }
 
 impl Ear {
+    /// The name of the model's file or folder.
+    pub fn model_name(&self) -> String {
+        let path = self.engine.package().model().checkpoint().path();
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        name.to_string_lossy().into_owned()
+    }
+
     fn ask(&mut self, listen: engine::Listen) -> Result<Heard, engine::Error> {
         let started = Instant::now();
         let listened = self.engine.listen(engine::Listen {
@@ -204,6 +212,21 @@ impl Recogniser for Ear {
 }
 
 impl Api {
+    /// The open model, if it can hear.
+    pub(crate) fn ear(&self) -> Result<Ear, ApiError> {
+        let engine = self.engine()?;
+        if engine.package().model().config().audio.is_none() {
+            let message = "This model has no ears: it was opened without its audio part.";
+            return Err(ApiError::new(ErrorCode::Unsupported, message));
+        }
+        Ok(Ear {
+            engine,
+            submodel: None,
+            busy: Duration::ZERO,
+            hypotheses: 0,
+        })
+    }
+
     /// Transcribes until the sound ends or `stop` is set; what was heard until then is finished.
     pub fn transcribe(
         &self,
@@ -211,11 +234,10 @@ impl Api {
         stop: &Arc<AtomicBool>,
         on: &mut dyn FnMut(TranscribeEvent),
     ) -> Result<Transcribed, ApiError> {
-        let engine = self.engine()?;
-        if engine.package().model().config().audio.is_none() {
-            let message = "This model has no ears: it was opened without its audio part.";
-            return Err(ApiError::new(ErrorCode::Unsupported, message));
-        }
+        let ear = Ear {
+            submodel: request.submodel.clone(),
+            ..self.ear()?
+        };
         let settings = Settings {
             language: language(request.language.as_deref())?,
             translate: language(request.translate.as_deref())?,
@@ -246,12 +268,7 @@ impl Api {
             tracks: tracks.collect::<Result<_, ApiError>>()?,
             by_clock: request.realtime || !has_file,
             next: 0,
-            ear: Ear {
-                engine,
-                submodel: request.submodel.clone(),
-                busy: Duration::ZERO,
-                hypotheses: 0,
-            },
+            ear,
             transcript: Transcript::default(),
             began: None,
         };
@@ -273,7 +290,7 @@ impl Api {
     }
 }
 
-fn language(name: Option<&str>) -> Result<Option<Language>, ApiError> {
+pub(crate) fn language(name: Option<&str>) -> Result<Option<Language>, ApiError> {
     let named = name.map(Language::named).transpose();
     named.map_err(|error| ApiError::new(ErrorCode::Unsupported, sentence(&error.to_string())))
 }

@@ -169,6 +169,20 @@ impl<D: VoiceDetector> Captioner<D> {
         milliseconds(self.heard)
     }
 
+    /// How much of what was heard still waits for its last hypothesis, in ms.
+    pub fn behind_ms(&self) -> u32 {
+        let waiting = self.ended.front();
+        waiting.map_or(0, |segment| {
+            milliseconds(self.heard.saturating_sub(segment.speech.start))
+        })
+    }
+
+    /// Interim hypotheses for every so many ms of new speech, or none.
+    pub fn set_pace(&mut self, step_ms: Option<u32>) {
+        self.settings.live = step_ms.is_some();
+        self.settings.step_ms = step_ms.unwrap_or(self.settings.step_ms);
+    }
+
     /// Another language pair, from the segment on that is being written.
     pub fn set_languages(&mut self, language: Option<Language>, translate: Option<Language>) {
         if translate != self.settings.translate {
@@ -318,14 +332,7 @@ impl<D: VoiceDetector> Captioner<D> {
         let sentences = sentences(text);
         let known = self.progress.translations.len();
         for sentence in sentences.iter().skip(known) {
-            let prompt = prompts::translate(sentence, into);
-            let heard = recogniser.answer(&prompt, 32 + sentence.len())?;
-            // As long as it likes, but no loop and not in the language that was to be translated.
-            let objected = objection(&heard.text, heard.complete, f64::INFINITY, Some(into));
-            let translation = match objected {
-                None => heard.text.split_whitespace().collect::<Vec<_>>().join(" "),
-                Some(_) => String::new(),
-            };
+            let translation = translate_sentence(sentence, into, recogniser)?;
             self.progress.translations.push(translation);
         }
         Ok(sentences.len() > known)
@@ -347,6 +354,69 @@ impl<D: VoiceDetector> Captioner<D> {
             finished,
         });
     }
+}
+
+/// The translations of a text's sentences, in their order; empty where one made no sense.
+pub fn translate<R: Recogniser>(
+    text: &str,
+    into: Language,
+    recogniser: &mut R,
+) -> Result<Vec<String>, R::Error> {
+    let sentences = sentences(text).into_iter();
+    sentences
+        .map(|sentence| translate_sentence(sentence, into, recogniser))
+        .collect()
+}
+
+/// What is said in a stretch of sound, heard once more: the segment with its text, translations and objection.
+///
+/// Its times begin with the sound.
+pub fn hear_again<R: Recogniser>(
+    samples: Vec<f32>,
+    channel: Channel,
+    settings: Settings,
+    recogniser: &mut R,
+) -> Result<TranscriptSegment, R::Error> {
+    let speech = Speech {
+        start: 0,
+        end: samples.len() as u64,
+        samples: samples.len(),
+    };
+    let mut finished = TranscriptSegment {
+        start_ms: 0,
+        end_ms: milliseconds(speech.end),
+        channel,
+        text: String::new(),
+        translations: Vec::new(),
+        unclear: None,
+    };
+    let mut captioner = Captioner::new(channel, settings);
+    let segment = Segment {
+        start: 0,
+        samples,
+        speech,
+    };
+    captioner.finish(&segment, recogniser, &mut |caption| {
+        if let Some(segment) = caption.finished {
+            finished = segment;
+        }
+    })?;
+    Ok(finished)
+}
+
+fn translate_sentence<R: Recogniser>(
+    sentence: &str,
+    into: Language,
+    recogniser: &mut R,
+) -> Result<String, R::Error> {
+    let prompt = prompts::translate(sentence, into);
+    let heard = recogniser.answer(&prompt, 32 + sentence.len())?;
+    // As long as it likes, but no loop and not in the language that was to be translated.
+    let objected = objection(&heard.text, heard.complete, f64::INFINITY, Some(into));
+    Ok(match objected {
+        None => heard.text.split_whitespace().collect::<Vec<_>>().join(" "),
+        Some(_) => String::new(),
+    })
 }
 
 /// Nobody says more than 8 tokens a second.

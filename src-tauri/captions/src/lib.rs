@@ -9,12 +9,16 @@ mod captioner;
 mod guard;
 mod hypotheses;
 mod language;
+mod pace;
 mod prompts;
 mod transcript;
 mod words;
 
-pub use captioner::{Caption, Captioner, Channel, Heard, Listen, Recogniser, Settings};
+pub use captioner::{
+    Caption, Captioner, Channel, Heard, Listen, Recogniser, Settings, hear_again, translate,
+};
 pub use guard::Objection;
 pub use hypotheses::Hypotheses;
 pub use language::{Language, UnknownLanguage};
+pub use pace::{BEHIND_MS, Pace, Pacer};
 pub use transcript::{Transcript, TranscriptSegment};

@@ -161,6 +161,13 @@ impl TranscriptSegment {
                 lines.extend(translation.into_iter().flat_map(|t| wrapped(t)));
                 pieces.push(lines);
             }
+            // A text that was edited may have fewer sentences than its translation.
+            let rest = self.translations.iter().skip(pieces.len());
+            let rest: Vec<String> = rest.flat_map(|t| wrapped(t)).collect();
+            match pieces.last_mut() {
+                Some(last) => last.extend(rest),
+                None => pieces.push(rest),
+            }
         } else {
             let lines = wrapped(&shown);
             pieces.extend(lines.chunks(2).map(<[String]>::to_vec));

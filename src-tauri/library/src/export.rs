@@ -13,7 +13,6 @@ use crate::Library;
 use crate::error::{Error, Result};
 use crate::files::StoredFile;
 use crate::messages::{Failure, Figures, Message, Part, Role, State};
-use crate::threads::Thread;
 
 /// What a thread is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +107,7 @@ impl Library {
         let threads = self.threads()?;
         let mut taken = HashSet::new();
         for thread in &threads {
-            let name = file_name(thread, &mut taken);
+            let name = file_name(&thread.title, "thread", &mut taken);
             for (extension, text) in [
                 ("md", self.markdown(&thread.id, Some("../attachments"))?),
                 ("json", self.json(&thread.id, false)?),
@@ -270,10 +269,9 @@ fn quoted(name: &str, text: &str) -> String {
     format!("{name}:\n\n{fence}\n{}\n{fence}", text.trim_end())
 }
 
-/// The title as a file name that every system takes, made unique by a number.
-fn file_name(thread: &Thread, taken: &mut HashSet<String>) -> String {
-    let plain: String = thread
-        .title
+/// The title as a file name that every system takes, made unique by a number; `unnamed` where nothing is left of it.
+pub(crate) fn file_name(title: &str, unnamed: &str, taken: &mut HashSet<String>) -> String {
+    let plain: String = title
         .chars()
         .map(|c| {
             if c.is_alphanumeric() || c == '-' {
@@ -286,7 +284,7 @@ fn file_name(thread: &Thread, taken: &mut HashSet<String>) -> String {
     let words: Vec<&str> = plain.split_whitespace().take(8).collect();
     let name: String = words.join("-").chars().take(60).collect();
     let name = if name.is_empty() {
-        "thread".to_owned()
+        unnamed.to_owned()
     } else {
         name
     };
@@ -343,16 +341,9 @@ mod tests {
 
     #[test]
     fn file_names_are_plain_and_differ() {
-        let thread = |title: &str| Thread {
-            id: String::new(),
-            title: title.into(),
-            pinned: false,
-            created_ms: 0,
-            updated_ms: 0,
-        };
         let mut taken = HashSet::new();
         let names = ["../../etc: passwd?", "Etc passwd", "空は青い", "?!"];
-        let names = names.map(|title| file_name(&thread(title), &mut taken));
+        let names = names.map(|title| file_name(title, "thread", &mut taken));
         assert_eq!(names, ["etc-passwd", "Etc-passwd-2", "空は青い", "thread"]);
     }
 }

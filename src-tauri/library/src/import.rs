@@ -18,15 +18,16 @@ use crate::messages::{NewMessage, Part, Role, State, insert_row};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Imported {
     pub added: usize,
-    /// Threads that are here already stay as they are.
+    /// Threads and transcripts that are here already stay as they are.
     pub known: usize,
 }
 
-/// A thread longer than this was not made by a person.
+/// A thread or transcript longer than this was not made by a person.
 const MAX_THREAD_BYTES: u64 = 256 << 20;
 
 impl Library {
-    /// Takes in the folder that [`export_all`](Self::export_all) wrote, or one thread's JSON file.
+    /// Takes in the folder that [`export_all`](Self::export_all) and
+    /// [`export_transcripts`](Self::export_transcripts) wrote, or one thread's JSON file.
     ///
     /// A file that is no thread ends the import with its name; what was taken in before stays.
     pub fn import(&self, from: &Path) -> Result<Imported> {
@@ -34,14 +35,16 @@ impl Library {
             path: path.to_owned(),
             reason,
         };
+        let mut imported = Imported::default();
         let (files, attachments) = if from.is_dir() {
             let folder = from.join("threads");
+            imported = self.import_transcripts(from)?;
             let entries = fs::read_dir(&folder)
                 .map_err(|_| not(from, "it has no folder named threads".into()))?;
             let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
             files.retain(|path| path.extension().is_some_and(|e| e == "json"));
             files.sort();
-            if files.is_empty() {
+            if files.is_empty() && !from.join("transcripts").is_dir() {
                 return Err(not(from, "its folder threads has no JSON files".into()));
             }
             (files, from.join("attachments"))
@@ -49,17 +52,8 @@ impl Library {
             let beside = from.parent().and_then(Path::parent).unwrap_or(from);
             (vec![from.to_owned()], beside.join("attachments"))
         };
-        let mut imported = Imported::default();
         for path in files {
-            let io = |source| Error::Io {
-                path: path.clone(),
-                source,
-            };
-            let file = File::open(&path).map_err(io)?;
-            if file.metadata().map_err(io)?.len() > MAX_THREAD_BYTES {
-                return Err(not(&path, "it is too large".into()));
-            }
-            let text = std::io::read_to_string(file).map_err(io)?;
+            let text = read_limited(&path)?;
             let thread: ThreadFile =
                 serde_json::from_str(&text).map_err(|e| not(&path, e.to_string()))?;
             if thread.sotto_thread > EXPORT_VERSION {
@@ -191,7 +185,23 @@ enum Taken {
     Broken(String),
 }
 
-fn is_constraint(error: &rusqlite::Error) -> bool {
+/// The text of a file that is not longer than any that Sotto writes.
+pub(crate) fn read_limited(path: &Path) -> Result<String> {
+    let io = |source| Error::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(io)?;
+    if file.metadata().map_err(io)?.len() > MAX_THREAD_BYTES {
+        return Err(Error::NotAnExport {
+            path: path.to_owned(),
+            reason: "it is too large".into(),
+        });
+    }
+    std::io::read_to_string(file).map_err(io)
+}
+
+pub(crate) fn is_constraint(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation)
 }
 

@@ -1,10 +1,12 @@
-//! Conversations on disk.
+//! Conversations and transcripts on disk.
 //!
-//! A [`Library`] is a folder: `library.db` (SQLite) and `attachments/`, whose files are named by their content.
+//! A [`Library`] is a folder: `library.db` (SQLite), `attachments/`, whose files are named by their content, and
+//! `recordings/` with the sound of transcripts.
 //! A thread is a tree of messages, so that an edited question or a second answer is a branch beside the first;
 //! the thread remembers which branch is shown.
 //! A question is on disk before anyone answers it, and its [`Answer`] is written while it grows: a kill at any moment
 //! loses what came in the last quarter of a second.
+//! A line of a transcript is on disk as soon as it is finished, and its sound as soon as it is heard.
 //! What is deleted is overwritten in the database, and files that nothing refers to any more are removed.
 //!
 //! Every call blocks for the time of a disk access; none belongs on a thread that draws.
@@ -15,9 +17,13 @@ mod export;
 mod files;
 mod import;
 mod messages;
+mod recording;
 mod schema;
 mod search;
 mod threads;
+mod transcript_export;
+mod transcript_search;
+mod transcripts;
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -32,8 +38,14 @@ pub use export::Format;
 pub use files::StoredFile;
 pub use import::Imported;
 pub use messages::{Failure, Figures, Message, Part, Role, State};
+pub use recording::{RECORDING_RATE, Recording, RecordingReader};
 pub use search::{Hit, Piece};
 pub use threads::Thread;
+pub use transcript_search::TranscriptHit;
+pub use transcripts::{
+    ChannelEntry, Line, Mark, NewLine, NewTranscript, Speaker, Transcript, TranscriptEntry,
+    TranscriptState,
+};
 
 use error::Result;
 
@@ -56,10 +68,12 @@ struct Inner {
 impl Library {
     /// Opens the library in `folder`, and makes an empty one if there is none.
     ///
-    /// Answers that were growing when Sotto last ended are marked as interrupted.
+    /// Answers that were growing when Sotto last ended are marked as interrupted, transcripts as recovered.
     pub fn open(folder: &Path) -> Result<Self> {
         let io = |e| Error::io(folder, e);
-        fs::create_dir_all(folder.join("attachments")).map_err(io)?;
+        for name in ["attachments", "recordings"] {
+            fs::create_dir_all(folder.join(name)).map_err(io)?;
+        }
         let lock = File::create(folder.join("library.lock")).map_err(io)?;
         lock.try_lock().map_err(|e| match e {
             TryLockError::WouldBlock => Error::InUse {
@@ -80,6 +94,7 @@ impl Library {
         };
         library.end_interrupted()?;
         library.sweep_files()?;
+        library.recover_transcripts()?;
         Ok(library)
     }
 
@@ -87,14 +102,14 @@ impl Library {
         &self.inner.folder
     }
 
-    /// Bytes on disk: conversations, index and attachments.
+    /// Bytes on disk: conversations, transcripts, index, attachments and recordings.
     pub fn bytes(&self) -> u64 {
         let size = |folder: &Path| -> u64 {
             let entries = fs::read_dir(folder).into_iter().flatten().flatten();
             let files = entries.filter_map(|entry| entry.metadata().ok());
             files.filter(|m| m.is_file()).map(|m| m.len()).sum()
         };
-        size(self.folder()) + size(&self.attachments())
+        size(self.folder()) + size(&self.attachments()) + size(&self.recordings())
     }
 
     fn attachments(&self) -> PathBuf {

@@ -7,7 +7,8 @@ use rusqlite::Connection;
 use crate::error::{Error, Result};
 
 /// Each entry takes the database one version further; `user_version` counts those that were applied.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE threads (
         row INTEGER PRIMARY KEY,
         id TEXT NOT NULL UNIQUE,
@@ -62,7 +63,62 @@ const MIGRATIONS: &[&str] = &["
     -- What is deleted must not stay in the index either.
     INSERT INTO title_words(title_words, rank) VALUES ('secure-delete', 1);
     INSERT INTO message_words(message_words, rank) VALUES ('secure-delete', 1);
-"];
+",
+    "
+    CREATE TABLE transcripts (
+        row INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        title TEXT NOT NULL,
+        started_ms INTEGER NOT NULL,
+        length_ms INTEGER NOT NULL DEFAULT 0,
+        state TEXT NOT NULL,
+        language TEXT,
+        translate TEXT,
+        model TEXT,
+        keeps_sound INTEGER NOT NULL,
+        notes TEXT NOT NULL DEFAULT ''
+    );
+    CREATE TABLE channels (
+        transcript TEXT NOT NULL REFERENCES transcripts(id) ON DELETE CASCADE,
+        channel TEXT NOT NULL,
+        -- In recordings/.
+        file TEXT,
+        heard_ms INTEGER NOT NULL,
+        PRIMARY KEY (transcript, channel)
+    );
+    CREATE TABLE lines (
+        row INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        transcript TEXT NOT NULL REFERENCES transcripts(id) ON DELETE CASCADE,
+        channel TEXT NOT NULL,
+        start_ms INTEGER NOT NULL,
+        end_ms INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        -- A sentence a line.
+        translations TEXT NOT NULL,
+        unclear TEXT,
+        is_edited INTEGER NOT NULL
+    );
+    CREATE INDEX lines_by_transcript ON lines(transcript, start_ms);
+    CREATE TABLE marks (
+        row INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        transcript TEXT NOT NULL REFERENCES transcripts(id) ON DELETE CASCADE,
+        at_ms INTEGER NOT NULL,
+        note TEXT NOT NULL
+    );
+    CREATE INDEX marks_by_transcript ON marks(transcript);
+    CREATE VIRTUAL TABLE transcript_words USING fts5(
+        text, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3');
+    CREATE VIRTUAL TABLE note_words USING fts5(
+        text, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3');
+    CREATE VIRTUAL TABLE line_words USING fts5(
+        text, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3');
+    INSERT INTO transcript_words(transcript_words, rank) VALUES ('secure-delete', 1);
+    INSERT INTO note_words(note_words, rank) VALUES ('secure-delete', 1);
+    INSERT INTO line_words(line_words, rank) VALUES ('secure-delete', 1);
+",
+];
 
 /// Brings the database to the current version; refuses one that is newer.
 pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {

@@ -27,7 +27,7 @@ pub struct Piece {
 }
 
 /// More than anyone reads through.
-const MAX_HITS: usize = 100;
+pub(crate) const MAX_HITS: usize = 100;
 
 // What encloses a found word in SQLite's excerpts: characters that nobody types.
 const OPEN: char = '\u{2}';
@@ -115,15 +115,12 @@ fn messages(db: &Connection, words: &str, hits: &mut Hits) -> rusqlite::Result<(
 }
 
 fn anywhere(db: &Connection, query: &str, hits: &mut Hits) -> rusqlite::Result<()> {
-    let escaped = query
-        .replace('\\', "\\\\")
-        .replace('%', "\\%")
-        .replace('_', "\\_");
+    let pattern = like_pattern(query);
     let mut statement = db.prepare_cached(
         "SELECT m.thread, m.id, p.text FROM parts p JOIN messages m ON m.id = p.message
          WHERE p.text LIKE ?1 ESCAPE '\\' ORDER BY m.row DESC LIMIT 1000",
     )?;
-    let mut rows = statement.query([format!("%{escaped}%")])?;
+    let mut rows = statement.query([pattern])?;
     while let Some(row) = rows.next()? {
         let text: String = row.get(2)?;
         hits.add(db, row.get(0)?, row.get(1)?, around(&text, query))?;
@@ -131,8 +128,17 @@ fn anywhere(db: &Connection, query: &str, hits: &mut Hits) -> rusqlite::Result<(
     Ok(())
 }
 
+/// Any place of a text with the query in it, for `LIKE … ESCAPE '\'`.
+pub(crate) fn like_pattern(query: &str) -> String {
+    let escaped = query
+        .replace('\\', "\\\\")
+        .replace('%', "\\%")
+        .replace('_', "\\_");
+    format!("%{escaped}%")
+}
+
 /// Every word with what it may still become, in quotes: what a user types is never an expression.
-fn match_expression(query: &str) -> Option<String> {
+pub(crate) fn match_expression(query: &str) -> Option<String> {
     let words: Vec<String> = query
         .split_whitespace()
         .filter(|word| word.contains(char::is_alphanumeric))
@@ -141,7 +147,7 @@ fn match_expression(query: &str) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 
-fn pieces(excerpt: &str) -> Vec<Piece> {
+pub(crate) fn pieces(excerpt: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     for stretch in excerpt.split_inclusive([OPEN, CLOSE]) {
         let found = stretch.ends_with(CLOSE);
@@ -157,7 +163,7 @@ fn pieces(excerpt: &str) -> Vec<Piece> {
     pieces
 }
 
-fn around(text: &str, query: &str) -> Vec<Piece> {
+pub(crate) fn around(text: &str, query: &str) -> Vec<Piece> {
     // Found as it stands, else where LIKE found it without regard to ASCII case.
     let ascii = || text.to_ascii_lowercase().find(&query.to_ascii_lowercase());
     let Some(start) = text.find(query).or_else(ascii) else {

@@ -81,8 +81,11 @@ impl Library {
         self.forget()
     }
 
-    /// Deletes every thread and every file.
+    /// Deletes every thread, every transcript and every file.
     pub fn erase(&self) -> Result<()> {
+        for transcript in self.transcripts()? {
+            self.delete_transcript(&transcript.id)?;
+        }
         for thread in self.threads()? {
             self.delete_thread(&thread.id)?;
         }

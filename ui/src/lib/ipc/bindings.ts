@@ -47,16 +47,47 @@ export const commands = {
 	attach: (path: string) => typedError<Attached, ApiError>(__TAURI_INVOKE("attach", { path })),
 	/**  A picture from the clipboard, its bytes in base64. */
 	attachPasted: (name: string, base64: string) => typedError<Attached, ApiError>(__TAURI_INVOKE("attach_pasted", { name, base64 })),
-	/**  Records a voice note, to be called `name`. Replies when it has ended. */
-	recordNote: (run: string, name: string, events: Channel<NoteEvent>) => typedError<Attached, ApiError>(__TAURI_INVOKE("record_note", { run, name, events })),
-	/**  Ends the voice note `run`, and keeps what was said or not. */
-	endNote: (run: string, keep: boolean) => __TAURI_INVOKE<void>("end_note", { run, keep }),
 	discardFile: (file: string) => typedError<null, ApiError>(__TAURI_INVOKE("discard_file", { file })),
 	/**  A picture as a data: address, at most `side` pixels wide and high. */
 	preview: (file: string, side: number) => typedError<string, ApiError>(__TAURI_INVOKE("preview", { file, side })),
 	waveform: (file: string) => typedError<Waveform, ApiError>(__TAURI_INVOKE("waveform", { file })),
 	/**  Opens a file of a question in the program that the system has for it. */
 	openFile: (file: string) => typedError<null, ApiError>(__TAURI_INVOKE("open_file", { file })),
+	/**  Shows the captions as they are, then what happens, for as long as the window is there. */
+	watchCaptions: (events: Channel<LiveEvent>) => __TAURI_INVOKE<void>("watch_captions", { events }),
+	/**  Replies with the id of the transcript when the devices are open. */
+	startCaptions: (start: StartCaptions) => typedError<string, ApiError>(__TAURI_INVOKE("start_captions", { start })),
+	/**  Ends the sound; the rest of it is written down. */
+	stopCaptions: () => __TAURI_INVOKE<void>("stop_captions"),
+	/**  Leaves what is not written down yet for later. */
+	leaveCaptions: () => __TAURI_INVOKE<void>("leave_captions"),
+	/**  Another language pair, by name or code, from the line on that is being written. */
+	setCaptionLanguages: (language: string | null, translate: string | null) => typedError<null, ApiError>(__TAURI_INVOKE("set_caption_languages", { language, translate })),
+	/**  Writes down the rest of a transcript's sound. */
+	resumeTranscript: (transcript: string) => typedError<null, ApiError>(__TAURI_INVOKE("resume_transcript", { transcript })),
+	transcripts: () => typedError<TranscriptInfo[], ApiError>(__TAURI_INVOKE("transcripts")),
+	openTranscript: (transcript: string) => typedError<TranscriptView, ApiError>(__TAURI_INVOKE("open_transcript", { transcript })),
+	searchTranscripts: (query: string) => typedError<TranscriptHit[], ApiError>(__TAURI_INVOKE("search_transcripts", { query })),
+	renameTranscript: (transcript: string, title: string) => typedError<null, ApiError>(__TAURI_INVOKE("rename_transcript", { transcript, title })),
+	/**  With its sound. */
+	deleteTranscript: (transcript: string) => typedError<null, ApiError>(__TAURI_INVOKE("delete_transcript", { transcript })),
+	/**  Deletes the sound and keeps the words. */
+	deleteSound: (transcript: string) => typedError<null, ApiError>(__TAURI_INVOKE("delete_sound", { transcript })),
+	/**  Takes a recovered or unfinished transcript as it is. */
+	acceptTranscript: (transcript: string) => typedError<null, ApiError>(__TAURI_INVOKE("accept_transcript", { transcript })),
+	writeNotes: (transcript: string, notes: string) => typedError<null, ApiError>(__TAURI_INVOKE("write_notes", { transcript, notes })),
+	addMark: (transcript: string, atMs: number, note: string) => typedError<MarkInfo, ApiError>(__TAURI_INVOKE("add_mark", { transcript, atMs, note })),
+	writeMark: (mark: string, note: string) => typedError<null, ApiError>(__TAURI_INVOKE("write_mark", { mark, note })),
+	deleteMark: (mark: string) => typedError<null, ApiError>(__TAURI_INVOKE("delete_mark", { mark })),
+	/**  Puts the user's words into a line. */
+	editLine: (line: string, text: string) => typedError<StoredLine, ApiError>(__TAURI_INVOKE("edit_line", { line, text })),
+	/**  Has the model write a line down once more, from its sound. */
+	hearLineAgain: (line: string) => typedError<StoredLine, ApiError>(__TAURI_INVOKE("hear_line_again", { line })),
+	/**  A stretch of the sound, at most 30 s of it, as a data: address. */
+	playTranscript: (transcript: string, channel: ChannelName, startMs: number, endMs: number) => typedError<string, ApiError>(__TAURI_INVOKE("play_transcript", { transcript, channel, startMs, endMs })),
+	/**  What was said as plain text with speakers. */
+	transcriptText: (transcript: string) => typedError<string, ApiError>(__TAURI_INVOKE("transcript_text", { transcript })),
+	exportTranscript: (transcript: string, format: TranscriptFile, to: string) => typedError<null, ApiError>(__TAURI_INVOKE("export_transcript", { transcript, format, to })),
 	/**  Opens an address in the user's browser or mail program; the page asks the user first. */
 	openLink: (address: string) => typedError<null, ApiError>(__TAURI_INVOKE("open_link", { address })),
 	memoryFigures: () => typedError<MemoryFigures | null, ApiError>(__TAURI_INVOKE("memory_figures")),
@@ -78,10 +109,8 @@ export const events = {
 /**  What went wrong, for the window to act on and for the user to read. */
 export type ApiError = {
 	code: ErrorCode,
-	/**  Whole sentences, in English: what is wrong and, where something can be done, what to do. */
+	/**  Whole sentences: what is wrong and, where something can be done, what to do. */
 	message: string,
-	/**  The file or folder that it is about, as the user calls it. */
-	subject?: string | null,
 };
 
 /**  What is left out takes the model's own default. */
@@ -100,27 +129,43 @@ export type AskOptions = {
 /**  A file that was taken into the library, and what the user should know about it. */
 export type Attached = {
 	part: MessagePart,
-	notice: Notice | null,
+	notice: string | null,
 };
+
+/**  How captions are made, from the best to the cheapest. */
+export type CaptionPace = "full" | "longer_steps" | "finals_only" | "translate_later";
+
+export type CaptionSource = { type: "microphone" } | 
+/**  What the computer plays. */
+{ type: "system" } | 
+/**  The microphone and what the computer plays, each a channel of its own. */
+{ type: "both" } | 
+/**  As fast as the model goes. */
+{ type: "file"; path: string };
+
+export type ChannelInfo = {
+	channel: ChannelName,
+	has_sound: boolean,
+};
+
+export type ChannelName = "me" | "others" | "file";
 
 /**  An answer as it is written; the last event is `Done`. */
 export type ChatEvent = 
 /**  The question is on disk, and the answer will be. First of all, in a conversation that is stored. */
-({ event: "stored"; thread: ThreadEntry; question: string; answer: string }) & { completion_tokens?: never; context_full?: never; context_tokens?: never; decode_tokens_per_second?: never; done?: never; id?: never; prefill_tokens_per_second?: never; prompt_tokens?: never; reason?: never; text?: never; time_to_first_token_ms?: never; total?: never } | 
-/**  Something about the question or its answer that the user should know. */
-{
-	event: "notice",
-} & Notice | 
+{ event: "stored"; thread: ThreadEntry; question: string; answer: string } | 
+/**  Something about the question that the user should know: a sound file that is cut short, say. */
+{ event: "notice"; text: string } | 
 /**  So many of the prompt's tokens have gone through the model. */
-({ event: "prefill"; done: number; total: number }) & { answer?: never; completion_tokens?: never; context_full?: never; context_tokens?: never; decode_tokens_per_second?: never; id?: never; prefill_tokens_per_second?: never; prompt_tokens?: never; question?: never; reason?: never; text?: never; thread?: never; time_to_first_token_ms?: never } | ({ event: "token"; id: number; 
+{ event: "prefill"; done: number; total: number } | { event: "token"; id: number; 
 /**  What this token adds to the text; empty while a character is incomplete. */
-text: string }) & { answer?: never; completion_tokens?: never; context_full?: never; context_tokens?: never; decode_tokens_per_second?: never; done?: never; prefill_tokens_per_second?: never; prompt_tokens?: never; question?: never; reason?: never; thread?: never; time_to_first_token_ms?: never; total?: never } | ({ event: "done"; reason: DoneReason; 
+text: string } | { event: "done"; reason: DoneReason; 
 /**  The answer ended because the context holds no more; the conversation cannot go on. */
 context_full: boolean; 
 /**  Text of the last tokens that waited for the rest of a character which never came. */
 text?: string; prompt_tokens: number; completion_tokens: number; 
 /**  Positions of the context that are taken now. */
-context_tokens: number; time_to_first_token_ms: number; prefill_tokens_per_second: number; decode_tokens_per_second: number }) & { answer?: never; done?: never; id?: never; question?: never; thread?: never; total?: never };
+context_tokens: number; time_to_first_token_ms: number; prefill_tokens_per_second: number; decode_tokens_per_second: number };
 
 /**  What is left out takes the model's own value. */
 export type CustomGeneration = {
@@ -139,22 +184,10 @@ export type DoneReason =
 /**  The receiver asked to stop. */
 "cancelled";
 
-/**  A code exists only if the window does something of its own for it, or has words of its own. */
-export type ErrorCode = "model_missing" | "model_broken" | "unsupported" | "input_unreadable" | "input_empty" | 
-/**  A picture, a text or a file of more than Sotto takes in. */
-"input_too_large" | 
-/**  A sound of more than the model hears at once. */
-"input_too_long" | 
-/**  Neither a picture, a sound nor a text. */
-"input_unknown" | "input_is_folder" | "too_long" | 
+/**  A code exists only if the window does something of its own for it. */
+export type ErrorCode = "model_missing" | "model_broken" | "unsupported" | "input_unreadable" | "too_long" | 
 /**  The conversations cannot be read or written. */
 "storage" | 
-/**  A newer Sotto has written the conversations. */
-"storage_newer" | 
-/**  Another Sotto has the conversations open. */
-"storage_in_use" | "storage_read_only" | "storage_damaged" | "disk_full" | "export_too_large" | "mic_missing" | "mic_denied" | 
-/**  Another program has the microphone to itself. */
-"mic_busy" | "mic_silent" | "mic_failed" | 
 /**  What was asked for has been deleted. */
 "gone" | "busy" | "out_of_memory" | "cancelled" | "internal";
 
@@ -195,6 +228,74 @@ export type LibraryState = {
 	/**  Size on disk. */
 	bytes: number,
 	threads: number,
+};
+
+/**  What happens, for every window that watches. */
+export type LiveEvent = 
+/**  Everything as it is now; the first event of every watcher, and of every new transcript. */
+{
+	event: "view",
+} & LiveView | ({ event: "phase"; phase: Phase }) & { behind_ms?: never; channel?: never; elapsed_ms?: never; level?: never; pace?: never } | 
+/**  A line is new, or has changed. */
+{
+	event: "line",
+} & LiveLine | 
+/**  How loud a channel is, 0 to 1. */
+({ event: "level"; channel: ChannelName; level: number }) & { behind_ms?: never; elapsed_ms?: never; pace?: never; phase?: never } | ({ event: "clock"; 
+/**  Length of the sound. */
+elapsed_ms: number; 
+/**  How much of it is not written down yet. */
+behind_ms: number }) & { channel?: never; level?: never; pace?: never; phase?: never } | ({ event: "pace"; pace: CaptionPace }) & { behind_ms?: never; channel?: never; elapsed_ms?: never; level?: never; phase?: never } | {
+	event: "notice",
+} & LiveNotice;
+
+/**  A line of captions. */
+export type LiveLine = {
+	channel: ChannelName,
+	/**  Counts the lines of a channel from 0. */
+	segment: number,
+	/**  When it began; none while it is being spoken. */
+	start_ms: number | null,
+	/**  What is certain; it only grows until the line is finished. */
+	committed: string,
+	/**  What may yet change. */
+	tentative: string,
+	translation: string | null,
+	/**  Why this is not, or not all, of what was said. */
+	unclear: string | null,
+	/**  The stored line; none until it is finished and on the disk. */
+	id: string | null,
+};
+
+/**  Something that the user should know. */
+export type LiveNotice = {
+	channel: ChannelName | null,
+} & NoticeKind;
+
+/**  The captions at one moment. */
+export type LiveView = {
+	phase: Phase,
+	/**  The transcript that is being made, or was made last. */
+	transcript: string | null,
+	channels: ChannelName[],
+	language: string | null,
+	translate: string | null,
+	elapsed_ms: number,
+	behind_ms: number,
+	pace: CaptionPace,
+	/**  The last ones, in the order in which they were begun. */
+	lines: LiveLine[],
+	/**  The last one. */
+	notice: LiveNotice | null,
+	/**  Why the captions ended, or the model stopped while the sound is still recorded. */
+	failure: ApiError | null,
+};
+
+/**  A moment that the user marked. */
+export type MarkInfo = {
+	id: string,
+	at_ms: number,
+	note: string,
 };
 
 /**  In bytes. The processes of the system's web view, which draw the page, are not Sotto's and not in it. */
@@ -302,38 +403,25 @@ export type ModelSummary = {
 	notice: string | null,
 };
 
-/**  A voice note while it is recorded. */
-export type NoteEvent = 
-/**  From now on it hears, with the device of this name. */
-{ event: "listening"; device: string } | { event: "level"; 
-/**  The loudest sample since the last event, 0 to 1. */
-peak: number; 
-/**  How long the note is by now. */
-elapsed_ms: number } | 
-/**  Nothing but exact zeros for some seconds, which no microphone in a room gives. */
-{ event: "silent" } | 
+export type NoticeKind = 
+/**  Samples come from the device of this name. */
+{ notice: "hearing"; device: string } | 
+/**  The device is gone; silence takes its place until there is one again. */
+{ notice: "device_lost"; device: string } | 
+/**  Nothing but exact zeros. */
+{ notice: "silent" } | 
 /**  Sound again after such silence. */
-{ event: "heard" };
-
-/**  Something that the user should know, and that is no failure. */
-export type Notice = {
-	/**  Whole sentences, in English. */
-	text: string,
-	about: NoticeAbout,
-};
-
-/**  The facts of a notice, for a window that speaks another language. */
-export type NoticeAbout = 
-/**  A sound file can be heard only in part. */
-{ kind: "sound_damaged"; 
-/**  What the user calls it. */
-file: string; 
-/**  How much of it can be heard. */
-seconds: number } | 
-/**  What was written is not on the disk. */
-{ kind: "not_saved" } | 
-/**  The microphone went away while a voice note was recorded. */
-{ kind: "microphone_lost"; device: string };
+{ notice: "heard" } | 
+/**  So much sound was lost because the computer was too busy. */
+{ notice: "sound_lost"; ms: number } | 
+/**  The disk refuses sound or lines; both wait in memory. */
+{ notice: "not_saved"; message: string } | 
+/**  The disk takes them again. */
+{ notice: "saved_again" } | 
+/**  The file is damaged, and its rest is missing. */
+{ notice: "file_damaged"; message: string } | 
+/**  The model failed; the sound is recorded, and can be written down later. */
+{ notice: "model_failed"; message: string };
 
 /**  How far opening a model has come. */
 export type OpenProgress = {
@@ -349,6 +437,12 @@ export type OpenRequested = {
 
 /**  What is being done while a model is opened. */
 export type OpenStage = "looking_at_files" | "reading_weights";
+
+export type Phase = "idle" | 
+/**  A device is being opened. */
+"starting" | "listening" | 
+/**  No more sound comes; the rest is written down. */
+"finishing";
 
 export type Preset = "precise" | "balanced" | "creative" | "custom";
 
@@ -424,6 +518,31 @@ export type SettingsState = {
 	salvage: Salvage | null,
 };
 
+/**  How captions begin. */
+export type StartCaptions = {
+	source: CaptionSource,
+	/**  Of the transcript; the user can change it at any time. */
+	title: string,
+	/**  What is spoken, by English name or code; the model finds out if it is not said. */
+	language: string | null,
+	translate: string | null,
+	/**  Without it the sound lies on the disk only until it is written down. */
+	keep_sound: boolean,
+};
+
+export type StoredLine = {
+	id: string,
+	channel: ChannelName,
+	start_ms: number,
+	end_ms: number,
+	text: string,
+	translation: string | null,
+	/**  Why this is not, or not all, of what was said. */
+	unclear: string | null,
+	/**  The user wrote it. */
+	is_edited: boolean,
+};
+
 export type StoredMessage = {
 	id: string,
 	/**  The message that it follows; none at the start. */
@@ -438,6 +557,14 @@ export type StoredMessage = {
 	/**  Every message that follows the same one, itself among them, the oldest first. */
 	siblings: string[],
 };
+
+export type StoredState = 
+/**  It is being made. */
+"recording" | "complete" | 
+/**  Sotto ended before the transcript did; the rest of its sound can be written down. */
+"recovered" | 
+/**  The rest was left for later. */
+"unfinished";
 
 export type TextSize = "small" | "normal" | "large" | "larger" | "largest";
 
@@ -464,6 +591,41 @@ export type ThreadsImported = {
 	added: number,
 	/**  Conversations that were here already. */
 	known: number,
+};
+
+export type TranscriptFile = "srt" | "vtt" | "txt" | "markdown" | "json";
+
+/**  A transcript in which something was found. */
+export type TranscriptHit = {
+	transcript: TranscriptInfo,
+	/**  None if the title or the notes were found. */
+	line: string | null,
+	/**  The words around the place; empty if the title was found. */
+	excerpt: ExcerptPiece[],
+};
+
+/**  A transcript in the list. */
+export type TranscriptInfo = {
+	id: string,
+	title: string,
+	/**  Milliseconds since 1970. */
+	started_ms: number,
+	length_ms: number,
+	state: StoredState,
+	/**  Codes. */
+	language: string | null,
+	translate: string | null,
+	model: string | null,
+	channels: ChannelInfo[],
+};
+
+/**  A transcript as a page. */
+export type TranscriptView = {
+	info: TranscriptInfo,
+	notes: string,
+	/**  In the order of their beginnings. */
+	lines: StoredLine[],
+	marks: MarkInfo[],
 };
 
 /**  What to show of a sound. */

@@ -1,0 +1,406 @@
+//! Sessions with the demo model, and devices that play what they are given.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use ::library::Transcript;
+use audio::Notice;
+use tempfile::TempDir;
+
+use super::feed::Device;
+use super::*;
+use crate::{OpenModel, TranscriptFile};
+
+#[allow(clippy::unwrap_used)]
+#[path = "../../../../tests/support/spoken.rs"]
+mod spoken;
+
+/// Longer than anything takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+fn demo() -> OpenModel {
+    OpenModel {
+        path: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/demo/sotto-demo.gguf"),
+        ..OpenModel::default()
+    }
+}
+
+struct Desk {
+    api: Api,
+    events: Arc<Mutex<Vec<LiveEvent>>>,
+    folder: TempDir,
+}
+
+impl Desk {
+    /// A library, the demo model, and somebody who watches.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let api = Api::new();
+        api.open_library(folder.path()).expect("a library");
+        api.open_model(&demo(), &mut |_| true)
+            .expect("the demo model");
+        let desk = Self {
+            api,
+            events: Arc::default(),
+            folder,
+        };
+        desk.watch();
+        desk
+    }
+
+    fn watch(&self) {
+        let (events, library) = (Arc::clone(&self.events), self.library());
+        self.api.watch_captions(move |event| {
+            if let LiveEvent::Line(LiveLine { id: Some(id), .. }) = event {
+                assert!(library.line(id).is_ok(), "a finished line is on the disk");
+            }
+            events
+                .lock()
+                .expect("no test panics here")
+                .push(event.clone());
+            true
+        });
+    }
+
+    fn library(&self) -> Library {
+        self.api.library().expect("it is open")
+    }
+
+    fn start(&self, tracks: Vec<(Channel, Tape)>, translate: Option<&str>) -> String {
+        let start = StartCaptions {
+            source: CaptionSource::Both,
+            title: "A meeting".into(),
+            language: Some("en".into()),
+            translate: translate.map(str::to_owned),
+            keep_sound: true,
+        };
+        let (channels, tapes): (Vec<_>, Vec<_>) = tracks.into_iter().unzip();
+        let feeds = || {
+            Ok(tapes
+                .into_iter()
+                .map(|tape| Feed::Device(Box::new(tape)))
+                .collect())
+        };
+        self.api.begin(&start, channels, feeds).expect("captions")
+    }
+
+    fn events(&self) -> Vec<LiveEvent> {
+        self.events.lock().expect("no test panics here").clone()
+    }
+
+    fn wait_for(&self, what: &str, is_so: impl Fn(&LiveView) -> bool) {
+        let began = Instant::now();
+        while !is_so(&self.api.captions_view()) {
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{what}: {:?}",
+                self.api.captions_view()
+            );
+            std::thread::sleep(WAIT);
+        }
+    }
+
+    fn wait_for_sound(&self, ms: u32) {
+        self.wait_for("sound", |view| view.elapsed_ms >= ms);
+    }
+
+    fn wait_for_end(&self, id: &str) -> Transcript {
+        self.wait_for("the end", |view| view.phase == Phase::Idle);
+        self.library().transcript(id).expect("it is there")
+    }
+}
+
+/// A device that plays a sound ten times as fast as it was spoken, and then silence.
+struct Tape {
+    samples: Vec<f32>,
+    at: usize,
+    /// What happens when so many samples were played.
+    notices: Vec<(usize, Notice)>,
+}
+
+impl Tape {
+    fn new(samples: &[f32]) -> Self {
+        Self {
+            samples: samples.to_vec(),
+            at: 0,
+            notices: Vec::new(),
+        }
+    }
+}
+
+impl Device for Tape {
+    fn read(&mut self, out: &mut Vec<f32>) -> Vec<Notice> {
+        let end = self.at + 8000;
+        let there = self.samples.get(self.at..).unwrap_or_default();
+        let there = &there[..there.len().min(8000)];
+        out.extend(there);
+        out.resize(out.len() + 8000 - there.len(), 0.0);
+        self.at = end;
+        let due = self.notices.iter().position(|(at, _)| *at < end);
+        due.map(|i| self.notices.remove(i).1).into_iter().collect()
+    }
+}
+
+fn text(transcript: &Transcript, channel: Channel) -> String {
+    let lines = transcript.lines.iter();
+    let lines = lines.filter(|line| line.channel == speaker(channel));
+    lines
+        .map(|line| line.text.as_str())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// The first `n` sentences of the spoken minute, and the rest of it.
+fn cut(n: usize) -> (Vec<f32>, Vec<f32>, Vec<spoken::Spoken>) {
+    let (sound, spoken) = spoken::minute();
+    let end = 16 * (spoken[n - 1].end_ms as usize + 700);
+    (sound[..end].to_vec(), sound[end..].to_vec(), spoken)
+}
+
+#[test]
+fn two_voices_on_two_channels_and_no_word_is_taken_back() {
+    let desk = Desk::new();
+    let (mine, rest, spoken) = cut(4);
+    let theirs = [vec![0.0; mine.len()], rest[..16_000 * 12].to_vec()].concat();
+    let mut microphone = Tape::new(&mine);
+    let device = || "Fake".to_owned();
+    microphone.notices = vec![
+        (0, Notice::Listening { device: device() }),
+        (40_000, Notice::Lost { device: device() }),
+    ];
+    let length = theirs.len();
+    let id = desk.start(
+        vec![
+            (Channel::Me, microphone),
+            (Channel::Others, Tape::new(&theirs)),
+        ],
+        Some("de"),
+    );
+    let busy = desk.api.start_captions(StartCaptions {
+        source: CaptionSource::Microphone,
+        title: String::new(),
+        language: None,
+        translate: None,
+        keep_sound: false,
+    });
+    assert_eq!(busy.expect_err("one at a time").code, ErrorCode::Busy);
+    desk.wait_for_sound((length / 16) as u32 + 1000);
+    desk.api.stop_captions();
+    let transcript = desk.wait_for_end(&id);
+    assert_eq!(transcript.entry.state, TranscriptState::Complete);
+
+    let expected: Vec<&str> = spoken.iter().map(|s| s.text.as_str()).collect();
+    let errors = spoken::word_error_rate(&expected[..4].join(" "), &text(&transcript, Channel::Me));
+    assert!(errors < 0.25, "{:?}", transcript.lines);
+    assert!(!text(&transcript, Channel::Others).is_empty());
+    // Who spoke first comes first, though both were heard at the same time.
+    let last_of_mine = transcript
+        .lines
+        .iter()
+        .rposition(|l| l.channel == Speaker::Me);
+    let first_of_theirs = transcript
+        .lines
+        .iter()
+        .position(|l| l.channel == Speaker::Others);
+    assert!(last_of_mine < first_of_theirs, "{:?}", transcript.lines);
+    for (line, said) in transcript.lines.iter().zip(&spoken).take(4) {
+        assert!(line.start_ms.abs_diff(said.start_ms) < 300, "{line:?}");
+    }
+    // Also what was put off is translated in the end.
+    assert!(
+        transcript
+            .lines
+            .iter()
+            .all(|line| !line.translations.is_empty())
+    );
+
+    let events = desk.events();
+    let mut shown: Vec<LiveLine> = Vec::new();
+    for event in &events {
+        let LiveEvent::Line(line) = event else {
+            continue;
+        };
+        let same = |l: &&mut LiveLine| (l.channel, l.segment) == (line.channel, line.segment);
+        match shown.iter_mut().find(same) {
+            Some(before) => {
+                assert!(
+                    line.committed.starts_with(&before.committed),
+                    "{before:?} {line:?}"
+                );
+                before.clone_from(line);
+            }
+            None => shown.push(line.clone()),
+        }
+    }
+    assert!(
+        shown
+            .iter()
+            .all(|line| line.id.is_some() && line.tentative.is_empty())
+    );
+    assert_eq!(shown.len(), transcript.lines.len());
+    let notices = events.iter().filter_map(|event| match event {
+        LiveEvent::Notice(notice) => Some(notice.notice.clone()),
+        _ => None,
+    });
+    let notices: Vec<_> = notices.collect();
+    assert!(notices.contains(&NoticeKind::Hearing { device: device() }));
+    assert!(notices.contains(&NoticeKind::DeviceLost { device: device() }));
+    assert!(
+        events
+            .iter()
+            .any(|e| matches!(e, LiveEvent::Level { level, .. } if *level > 0.5))
+    );
+    assert!(matches!(events[0], LiveEvent::View(_)));
+}
+
+#[test]
+fn what_is_left_for_later_is_written_down_later() {
+    let desk = Desk::new();
+    let (sound, _, spoken) = cut(6);
+    let id = desk.start(vec![(Channel::Others, Tape::new(&sound))], None);
+    desk.wait_for_sound((sound.len() / 16) as u32);
+    desk.api.leave_captions();
+    let left = desk.wait_for_end(&id);
+    assert_eq!(left.entry.state, TranscriptState::Unfinished);
+    assert!(left.entry.length_ms >= (sound.len() / 16) as u32);
+
+    desk.api.resume_transcript(&id).expect("the sound is there");
+    let whole = desk.wait_for_end(&id);
+    assert_eq!(whole.entry.state, TranscriptState::Complete);
+    assert!(whole.lines.len() >= left.lines.len());
+    assert_eq!(
+        whole.lines[..left.lines.len()],
+        left.lines,
+        "what was there stays"
+    );
+    let expected: Vec<&str> = spoken[..6].iter().map(|s| s.text.as_str()).collect();
+    let errors = spoken::word_error_rate(&expected.join(" "), &text(&whole, Channel::Others));
+    assert!(errors < 0.25, "{:?}", whole.lines);
+    for (line, said) in whole.lines.iter().zip(&spoken) {
+        assert!(
+            line.start_ms.abs_diff(said.start_ms) < 300,
+            "{line:?} {}",
+            said.start_ms
+        );
+    }
+}
+
+#[test]
+fn a_model_that_is_closed_ends_no_recording() {
+    let desk = Desk::new();
+    let (sound, ..) = cut(2);
+    let id = desk.start(vec![(Channel::Me, Tape::new(&sound))], None);
+    desk.wait_for("a line", |view| {
+        view.lines.iter().any(|line| line.id.is_some())
+    });
+    desk.api.close_model();
+    let so_far = desk.api.captions_view().elapsed_ms;
+    // The tape is silent by then, and silence asks nothing of a model.
+    desk.wait_for_sound(so_far + 3000);
+    desk.api.stop_captions();
+    let transcript = desk.wait_for_end(&id);
+    assert!(transcript.entry.length_ms >= so_far + 3000);
+    assert!(!transcript.lines.is_empty());
+}
+
+#[test]
+fn a_file_becomes_a_transcript_that_can_be_changed_and_exported() {
+    let desk = Desk::new();
+    let (sound, _, spoken) = cut(3);
+    let path: PathBuf = desk.folder.path().join("said.wav");
+    spoken::write_wav(&path, &sound);
+    let start = |path: PathBuf| {
+        desk.api.start_captions(StartCaptions {
+            source: CaptionSource::File { path },
+            title: "said.wav".into(),
+            language: Some("English".into()),
+            translate: None,
+            keep_sound: true,
+        })
+    };
+    let id = start(path).expect("it is a sound");
+    let transcript = desk.wait_for_end(&id);
+    assert_eq!(transcript.entry.state, TranscriptState::Complete);
+    assert_eq!(transcript.entry.language.as_deref(), Some("en"));
+    assert!(transcript.entry.channels[0].has_sound);
+    let expected: Vec<&str> = spoken[..3].iter().map(|s| s.text.as_str()).collect();
+    let errors = spoken::word_error_rate(&expected.join(" "), &text(&transcript, Channel::File));
+    assert!(errors < 0.25, "{:?}", transcript.lines);
+
+    read_changed_and_exported(&desk, &id);
+
+    let no_sound = start(desk.folder.path().join("library.db")).expect_err("no sound");
+    assert_eq!(no_sound.code, ErrorCode::InputUnreadable);
+    assert_eq!(desk.api.captions_view().phase, Phase::Idle);
+    desk.api.close_model();
+    let no_model = start(desk.folder.path().join("said.wav")).expect_err("no model");
+    assert_eq!(no_model.code, ErrorCode::ModelMissing);
+}
+
+fn read_changed_and_exported(desk: &Desk, id: &str) {
+    let view = desk.api.open_transcript(id).expect("it is there");
+    let line = &view.lines[0];
+    let edited = desk
+        .api
+        .edit_line(&line.id, "  Quite  other words. ")
+        .expect("it is there");
+    assert_eq!(
+        (edited.text.as_str(), edited.is_edited),
+        ("Quite other words.", true)
+    );
+    let hits = desk.api.search_transcripts("quite oth").expect("a search");
+    assert_eq!(hits[0].line.as_ref(), Some(&line.id));
+    // The sound is still there to be asked.
+    let again = desk
+        .api
+        .hear_line_again(&line.id)
+        .expect("the sound is there");
+    assert!(!again.is_edited);
+    let errors = spoken::word_error_rate(&line.text, &again.text);
+    assert!(errors < 0.4, "{line:?} {again:?}");
+    let sound = desk
+        .api
+        .play_transcript(id, line.channel, line.start_ms, line.end_ms);
+    let sound = sound.expect("the sound is there");
+    let bytes = (line.end_ms - line.start_ms) as usize * 32;
+    assert!(sound.starts_with("data:audio/wav;base64,UklGR") && sound.len() > bytes * 4 / 3);
+
+    desk.api.write_notes(id, "Ask Ada.").expect("notes");
+    desk.api.add_mark(id, 61_000, "decided").expect("a mark");
+    let export = |format| {
+        let to = desk.folder.path().join("export");
+        desk.api
+            .export_transcript(id, format, &to)
+            .expect("there is room");
+        std::fs::read_to_string(to).expect("it was written")
+    };
+    let markdown = export(TranscriptFile::Markdown);
+    assert!(
+        markdown.starts_with("# said.wav\n\n- **00:00:0"),
+        "{markdown}"
+    );
+    assert!(
+        markdown.ends_with("- **01:01** decided\n\n## Notes\n\nAsk Ada.\n"),
+        "{markdown}"
+    );
+    assert!(export(TranscriptFile::Srt).starts_with("1\n00:00:0"));
+    assert!(export(TranscriptFile::Vtt).starts_with("WEBVTT\n\n00:00:0"));
+    assert_eq!(
+        export(TranscriptFile::Txt).lines().count(),
+        view.lines.len()
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(&export(TranscriptFile::Json)).expect("JSON");
+    assert_eq!(json["segments"][0]["start_ms"], line.start_ms);
+
+    let all = desk.folder.path().join("all");
+    assert_eq!(desk.api.export_all(&all), Ok(1));
+    assert!(all.join("transcripts/said-wav.md").is_file());
+    desk.api.delete_sound(id).expect("it is there");
+    let gone = desk.api.hear_line_again(&line.id).expect_err("no sound");
+    assert_eq!(gone.code, ErrorCode::Gone);
+    desk.api.delete_transcript(id).expect("it is there");
+    assert_eq!(desk.api.transcripts(), Ok(Vec::new()));
+    let imported = desk.api.import_threads(&all).expect("an export");
+    assert_eq!(imported.added, 1);
+}
