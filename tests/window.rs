@@ -312,6 +312,38 @@ fn settings_hold_until_the_next_start_and_reach_the_model() {
 }
 
 #[test]
+fn the_model_shrinks_to_the_limit_that_is_set_and_grows_back() {
+    const LIMIT: &str = "input[placeholder='what is free']";
+    let desktop = Desktop::new();
+    let window = desktop.open(&[]);
+    window.click("[data-slot=try-demo]");
+    wait_for_state(&window, "ready");
+    window.press_with(CONTROL, ",");
+    window.click(LIMIT);
+    // Room for the smallest submodel of the demo and no other.
+    window.press("12\t");
+    let sentence = window.text("[data-slot=fitted][data-size=smaller]");
+    assert!(sentence.contains("smaller size"), "{sentence}");
+    window.screenshot("smaller");
+    window.press_with(CONTROL, "n");
+    window.click(QUESTION);
+    window.press("What can you do?");
+    window.press(ENTER);
+    let (answer, _) = finished_answer(&window, 1);
+    assert!(answer.contains("translate"), "{answer}");
+
+    window.press_with(CONTROL, ",");
+    window.click(LIMIT);
+    window.press_with(CONTROL, "a");
+    window.press("\u{E017}\t"); // Delete, in WebDriver's keys.
+    window.find("[data-slot=fitted][data-size=larger]");
+    window.click("[data-slot=fitted] button");
+    wait_until("the notice has been read", || {
+        (!window.has("[data-slot=fitted]")).then_some(())
+    });
+}
+
+#[test]
 fn the_demo_is_on_the_list_and_opens_by_keyboard() {
     let desktop = Desktop::new();
     let window = desktop.open(&[]);

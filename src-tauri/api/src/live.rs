@@ -19,7 +19,7 @@ use ::library::{Library, NewLine, NewTranscript, RecordingReader, Speaker, Trans
 use audio::{Capture, SAMPLE_RATE, Source};
 
 use crate::Api;
-use crate::failure::{about, sentence};
+use crate::failure::{about_sound, sentence};
 use crate::transcribe::{Ear, language};
 use crate::types::{ApiError, ErrorCode};
 use feed::{Feed, Recorder, Written};
@@ -66,7 +66,7 @@ impl Api {
             ),
             CaptionSource::File { path } => {
                 // A sentence at once for what is no sound at all.
-                audio::stream_sound(path, &mut |_| false).map_err(|e| about(path, e))?;
+                audio::stream_sound(path, &mut |_| false).map_err(|e| about_sound(path, &e))?;
                 (vec![Channel::File], Vec::new())
             }
         };

@@ -440,6 +440,7 @@ mod tests {
             SettingChange::Generation(generation.clone()),
             SettingChange::ModelFolders(vec!["/m".into()]),
             SettingChange::DefaultModel(Some("/m/a".into())),
+            SettingChange::MemoryLimit(Some(2500)),
         ];
         let file = SettingsFile::load(Some(path.clone()));
         file.update(|settings| {
@@ -458,7 +459,9 @@ mod tests {
             model_folders: vec!["/m".into()],
             default_model: Some("/m/a".into()),
             last_model: None,
+            memory_limit: Some(2500),
         };
+        assert_eq!(expected.memory_limit(), Some(2_500_000_000));
         assert_eq!(SettingsFile::load(Some(path)).get(), expected);
     }
 

@@ -140,3 +140,21 @@ fn what_cannot_be_opened_is_kept_as_the_state() {
     assert_eq!(error.code, ErrorCode::Cancelled);
     assert_eq!(api.model_state(), ModelState::None);
 }
+
+#[test]
+fn an_open_model_follows_its_limit() {
+    let api = Api::new();
+    assert_eq!(api.fit_model(None).unwrap(), None, "nothing is open");
+    let demo = OpenModel {
+        path: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/demo/sotto-demo.gguf"),
+        ..OpenModel::default()
+    };
+    let whole = api.open_model(&demo, &mut |_| true).unwrap();
+    assert_eq!(api.fit_model(None).unwrap(), None, "it fits");
+    // What `sotto-cli plan` names the least is nine megabytes.
+    let small = api.fit_model(Some(12_000_000)).unwrap().unwrap();
+    assert!(small.effective_parameters < whole.effective_parameters);
+    assert_eq!(api.model_state(), ModelState::Ready(small));
+    api.ask(hello(Some(2)), &mut |_| true).unwrap();
+    assert_eq!(api.fit_model(None).unwrap(), Some(whole));
+}

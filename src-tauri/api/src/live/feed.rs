@@ -11,8 +11,9 @@ use audio::{Capture, Notice, SAMPLE_RATE};
 
 use super::stage::{Control, Stage};
 use super::types::{LiveEvent, LiveNotice, NoticeKind};
-use crate::failure::{about, sentence};
+use crate::failure::{about, about_sound, sentence};
 use crate::transcribe::ChannelName;
+use crate::types::ErrorCode;
 
 /// A device is read so often.
 const READ: Duration = Duration::from_millis(50);
@@ -120,8 +121,10 @@ impl Recorder {
         });
         match read {
             Ok(None) => {}
-            Ok(Some(damage)) => self.file_damaged(about(path, damage).message),
-            Err(error) => self.file_damaged(about(path, error).message),
+            Ok(Some(damage)) => {
+                self.file_damaged(about(path, ErrorCode::InputUnreadable, damage).message);
+            }
+            Err(error) => self.file_damaged(about_sound(path, &error).message),
         }
     }
 

@@ -86,3 +86,19 @@ test("a dialog that is left changes nothing", async () => {
   await models.chooseFile();
   expect(client.opened).toEqual([]);
 });
+
+test("a model that changes by itself says how, until it is read", async () => {
+  const { client, models } = setUp();
+  client.onModelFitted((model) => models.fit(model));
+  await models.open("/models/a");
+  expect(models.fitted).toBeNull();
+  client.fit({ submodel: "E2B", effective_parameters: 1.9e9 });
+  expect(models.ready?.submodel).toBe("E2B");
+  expect(models.fitted).toBe("smaller");
+  client.fit({ submodel: "E4B", effective_parameters: 3.9e9 });
+  expect(models.fitted).toBe("larger");
+  models.acceptFit();
+  expect(models.fitted).toBeNull();
+  client.fit({ context: 1024 });
+  expect(models.fitted).toBe("smaller");
+});

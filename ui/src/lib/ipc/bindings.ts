@@ -47,6 +47,10 @@ export const commands = {
 	attach: (path: string) => typedError<Attached, ApiError>(__TAURI_INVOKE("attach", { path })),
 	/**  A picture from the clipboard, its bytes in base64. */
 	attachPasted: (name: string, base64: string) => typedError<Attached, ApiError>(__TAURI_INVOKE("attach_pasted", { name, base64 })),
+	/**  Records a voice note, to be called `name`. Replies when it has ended. */
+	recordNote: (run: string, name: string, events: Channel<NoteEvent>) => typedError<Attached, ApiError>(__TAURI_INVOKE("record_note", { run, name, events })),
+	/**  Ends the voice note `run`, and keeps what was said or not. */
+	endNote: (run: string, keep: boolean) => __TAURI_INVOKE<void>("end_note", { run, keep }),
 	discardFile: (file: string) => typedError<null, ApiError>(__TAURI_INVOKE("discard_file", { file })),
 	/**  A picture as a data: address, at most `side` pixels wide and high. */
 	preview: (file: string, side: number) => typedError<string, ApiError>(__TAURI_INVOKE("preview", { file, side })),
@@ -102,6 +106,7 @@ export const commands = {
 
 /** Events */
 export const events = {
+	modelFitted: makeEvent<ModelFitted, ModelFitted>("model-fitted"),
 	openRequested: makeEvent<OpenRequested, OpenRequested>("open-requested"),
 };
 
@@ -109,8 +114,10 @@ export const events = {
 /**  What went wrong, for the window to act on and for the user to read. */
 export type ApiError = {
 	code: ErrorCode,
-	/**  Whole sentences: what is wrong and, where something can be done, what to do. */
+	/**  Whole sentences, in English: what is wrong and, where something can be done, what to do. */
 	message: string,
+	/**  The file or folder that it is about, as the user calls it. */
+	subject?: string | null,
 };
 
 /**  What is left out takes the model's own default. */
@@ -129,7 +136,7 @@ export type AskOptions = {
 /**  A file that was taken into the library, and what the user should know about it. */
 export type Attached = {
 	part: MessagePart,
-	notice: string | null,
+	notice: Notice | null,
 };
 
 /**  How captions are made, from the best to the cheapest. */
@@ -153,19 +160,21 @@ export type ChannelName = "me" | "others" | "file";
 /**  An answer as it is written; the last event is `Done`. */
 export type ChatEvent = 
 /**  The question is on disk, and the answer will be. First of all, in a conversation that is stored. */
-{ event: "stored"; thread: ThreadEntry; question: string; answer: string } | 
-/**  Something about the question that the user should know: a sound file that is cut short, say. */
-{ event: "notice"; text: string } | 
+({ event: "stored"; thread: ThreadEntry; question: string; answer: string }) & { completion_tokens?: never; context_full?: never; context_tokens?: never; decode_tokens_per_second?: never; done?: never; id?: never; prefill_tokens_per_second?: never; prompt_tokens?: never; reason?: never; text?: never; time_to_first_token_ms?: never; total?: never } | 
+/**  Something about the question or its answer that the user should know. */
+{
+	event: "notice",
+} & Notice | 
 /**  So many of the prompt's tokens have gone through the model. */
-{ event: "prefill"; done: number; total: number } | { event: "token"; id: number; 
+({ event: "prefill"; done: number; total: number }) & { answer?: never; completion_tokens?: never; context_full?: never; context_tokens?: never; decode_tokens_per_second?: never; id?: never; prefill_tokens_per_second?: never; prompt_tokens?: never; question?: never; reason?: never; text?: never; thread?: never; time_to_first_token_ms?: never } | ({ event: "token"; id: number; 
 /**  What this token adds to the text; empty while a character is incomplete. */
-text: string } | { event: "done"; reason: DoneReason; 
+text: string }) & { answer?: never; completion_tokens?: never; context_full?: never; context_tokens?: never; decode_tokens_per_second?: never; done?: never; prefill_tokens_per_second?: never; prompt_tokens?: never; question?: never; reason?: never; thread?: never; time_to_first_token_ms?: never; total?: never } | ({ event: "done"; reason: DoneReason; 
 /**  The answer ended because the context holds no more; the conversation cannot go on. */
 context_full: boolean; 
 /**  Text of the last tokens that waited for the rest of a character which never came. */
 text?: string; prompt_tokens: number; completion_tokens: number; 
 /**  Positions of the context that are taken now. */
-context_tokens: number; time_to_first_token_ms: number; prefill_tokens_per_second: number; decode_tokens_per_second: number };
+context_tokens: number; time_to_first_token_ms: number; prefill_tokens_per_second: number; decode_tokens_per_second: number }) & { answer?: never; done?: never; id?: never; question?: never; thread?: never; total?: never };
 
 /**  What is left out takes the model's own value. */
 export type CustomGeneration = {
@@ -184,10 +193,22 @@ export type DoneReason =
 /**  The receiver asked to stop. */
 "cancelled";
 
-/**  A code exists only if the window does something of its own for it. */
-export type ErrorCode = "model_missing" | "model_broken" | "unsupported" | "input_unreadable" | "too_long" | 
+/**  A code exists only if the window does something of its own for it, or has words of its own. */
+export type ErrorCode = "model_missing" | "model_broken" | "unsupported" | "input_unreadable" | "input_empty" | 
+/**  A picture, a text or a file of more than Sotto takes in. */
+"input_too_large" | 
+/**  A sound of more than the model hears at once. */
+"input_too_long" | 
+/**  Neither a picture, a sound nor a text. */
+"input_unknown" | "input_is_folder" | "too_long" | 
 /**  The conversations cannot be read or written. */
 "storage" | 
+/**  A newer Sotto has written the conversations. */
+"storage_newer" | 
+/**  Another Sotto has the conversations open. */
+"storage_in_use" | "storage_read_only" | "storage_damaged" | "disk_full" | "export_too_large" | "mic_missing" | "mic_denied" | 
+/**  Another program has the microphone to itself. */
+"mic_busy" | "mic_silent" | "mic_failed" | 
 /**  What was asked for has been deleted. */
 "gone" | "busy" | "out_of_memory" | "cancelled" | "internal";
 
@@ -352,6 +373,11 @@ export type ModelFacts = {
 	can_be_imported: boolean,
 };
 
+/**  The model goes on with another size, or with more or fewer of its parts: there is less memory or more. */
+export type ModelFitted = {
+	model: ModelSummary,
+};
+
 export type ModelFolder = {
 	path: string,
 	/**  Sotto's own, where imports go. */
@@ -402,6 +428,39 @@ export type ModelSummary = {
 	/**  One sentence that the user should know about this model, such as "random weights, made for tests". */
 	notice: string | null,
 };
+
+/**  A voice note while it is recorded. */
+export type NoteEvent = 
+/**  From now on it hears, with the device of this name. */
+{ event: "listening"; device: string } | { event: "level"; 
+/**  The loudest sample since the last event, 0 to 1. */
+peak: number; 
+/**  How long the note is by now. */
+elapsed_ms: number } | 
+/**  Nothing but exact zeros for some seconds, which no microphone in a room gives. */
+{ event: "silent" } | 
+/**  Sound again after such silence. */
+{ event: "heard" };
+
+/**  Something that the user should know, and that is no failure. */
+export type Notice = {
+	/**  Whole sentences, in English. */
+	text: string,
+	about: NoticeAbout,
+};
+
+/**  The facts of a notice, for a window that speaks another language. */
+export type NoticeAbout = 
+/**  A sound file can be heard only in part. */
+{ kind: "sound_damaged"; 
+/**  What the user calls it. */
+file: string; 
+/**  How much of it can be heard. */
+seconds: number } | 
+/**  What was written is not on the disk. */
+{ kind: "not_saved" } | 
+/**  The microphone went away while a voice note was recorded. */
+{ kind: "microphone_lost"; device: string };
 
 export type NoticeKind = 
 /**  Samples come from the device of this name. */
@@ -493,7 +552,7 @@ export type Send = {
 export type SendKey = "enter" | "ctrl_enter";
 
 /**  One thing that the user changed. */
-export type SettingChange = { setting: "theme"; value: Theme } | { setting: "text_size"; value: TextSize } | { setting: "language"; value: Language } | { setting: "send_key"; value: SendKey } | { setting: "close_to_tray"; value: boolean } | { setting: "generation"; value: GenerationSettings } | { setting: "model_folders"; value: string[] } | { setting: "default_model"; value?: string | null };
+export type SettingChange = { setting: "theme"; value: Theme } | { setting: "text_size"; value: TextSize } | { setting: "language"; value: Language } | { setting: "send_key"; value: SendKey } | { setting: "close_to_tray"; value: boolean } | { setting: "generation"; value: GenerationSettings } | { setting: "model_folders"; value: string[] } | { setting: "default_model"; value?: string | null } | { setting: "memory_limit"; value?: number | null };
 
 /**  Every combination of values is a valid one. */
 export type Settings = {
@@ -509,6 +568,8 @@ export type Settings = {
 	/**  The model to open at the start; without it the one that was open last. */
 	default_model: string | null,
 	last_model: string | null,
+	/**  The most that a model may take, in megabytes; without it as much as is free. */
+	memory_limit: number | null,
 };
 
 /**  What the window shows of the settings. */
