@@ -76,6 +76,73 @@ const states: Record<string, { set?: (mock: MockClient) => void; act?: (page: Pa
       await page.locator("[data-slot=note-failure]").waitFor();
     },
   },
+  "captions without a model": {
+    act: async (page) => {
+      await show(page, "captions");
+      await page.locator("[data-slot=no-hearing]").waitFor();
+    },
+  },
+  captions: {
+    set: (mock) => {
+      mock.start = "/models/a";
+      mock.model = { ...mock.model, audio: true };
+    },
+    act: async (page) => {
+      await page.locator("[data-state=ready]").waitFor();
+      await show(page, "captions");
+      await page.locator("[data-slot=source]").selectOption("both");
+      await page.locator("[data-slot=toggle-captions]").click();
+      await page.locator("[data-phase=listening]").waitFor();
+      await page.evaluate(() => {
+        const { mock } = window;
+        mock.say("me", { notice: "hearing", device: "Built-in microphone" });
+        mock.say("others", { notice: "device_lost", device: "Loudspeakers" });
+        mock.level("me", 0.4);
+        mock.clock(83_000, 9_000);
+        mock.pace("longer_steps");
+        mock.line("me", 0, { start_ms: 0, committed: "Good morning.", translation: "Guten Morgen.", id: "a" });
+        mock.line("me", 1, { start_ms: 4_000, unclear: "The model repeated itself.", id: "b" });
+        mock.line("others", 0, { committed: "Hello", tentative: "every one" });
+      });
+      await page.locator("[data-slot=tentative]").waitFor();
+      await page.locator("[data-slot=mark]").click();
+    },
+  },
+  "captions that finish": {
+    set: (mock) => {
+      mock.captions = { ...mock.captions, phase: "finishing", behind_ms: 9_000, transcript: "t", channels: ["me"] };
+    },
+    act: async (page) => {
+      await show(page, "captions");
+      await page.locator("[data-slot=leave]").waitFor();
+    },
+  },
+  "no transcripts": {
+    act: async (page) => {
+      await show(page, "library");
+      await page.locator("[data-slot=no-transcripts]").waitFor();
+    },
+  },
+  "a transcript": {
+    set: (mock) => {
+      mock.start = "/models/a";
+      mock.model = { ...mock.model, audio: true };
+      const id = mock.keepTranscript("Monday meeting", ["Good morning.", "Hello all."], { state: "recovered" });
+      void mock.addMark(id, 1_000, "");
+    },
+    act: async (page) => {
+      await page.locator("[data-state=ready]").waitFor();
+      await show(page, "library");
+      await page.locator("[data-slot=transcript]").click();
+      const menus = page.locator("[data-slot=stored-line] [data-slot=pop-menu]");
+      await menus.nth(1).click();
+      await page.locator("[data-slot=play-from]:visible").click();
+      await page.locator("[data-slot=player]").waitFor();
+      await menus.first().click();
+      await page.locator("[data-slot=edit]:visible").click();
+      await page.locator("[data-slot=edit-line]").waitFor();
+    },
+  },
   memory: { act: (page) => page.locator("[data-slot=popover] summary").click() },
   settings: {
     set: (mock) => {

@@ -39,7 +39,7 @@ for (const [i, name] of screenNames.entries()) {
 
 test("a model is opened, made the default and closed without a mouse", async ({ page }) => {
   await open(page);
-  await page.keyboard.press("Control+2");
+  await page.keyboard.press("Control+4");
   await page.locator("[data-slot=open-model]").first().waitFor();
   const tabTo = async (name: string) => {
     for (let n = 0; n < 20; n++) {
@@ -93,7 +93,7 @@ test("a voice note is begun, ended and thrown away by keys", async ({ page }) =>
   // The microphone is not left open where nobody sees it.
   await page.keyboard.press("Control+m");
   await page.locator("[data-slot=note-level] rect").first().waitFor();
-  await page.keyboard.press("Control+2");
+  await page.keyboard.press("Control+4");
   await expect.poll(() => page.evaluate(() => window.mock.noteEnds)).toEqual([false, true, true]);
 });
 

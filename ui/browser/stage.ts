@@ -39,7 +39,7 @@ export async function expectToFit(page: Page) {
   expect(sticksOut).toEqual([]);
 }
 
-export const screenNames = ["chat", "models", "settings"] as const;
+export const screenNames = ["captions", "library", "chat", "models", "settings"] as const;
 
 export const show = (page: Page, name: (typeof screenNames)[number]) =>
   page.locator(`[data-slot=rail-${name}]`).click();

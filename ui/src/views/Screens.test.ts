@@ -28,9 +28,9 @@ describe("the rail", () => {
     await fireEvent.click(screen.getByRole("button", { name: "Models" }));
     await heading("Models");
     expect(screen.getByRole("button", { name: "Models" }).getAttribute("aria-current")).toBe("page");
-    await press("3");
+    await press("5");
     await heading("Settings");
-    await press("1");
+    await press("3");
     await heading("New conversation");
     await waitFor(() => expect(document.activeElement?.getAttribute("data-slot")).toBe("question"));
     await press(",");
@@ -41,9 +41,9 @@ describe("the rail", () => {
   test("what was written stays while another screen is looked at", async () => {
     const { press, slot } = show();
     await fireEvent.input(slot("question") as HTMLElement, { target: { value: "Why?" } });
-    await press("2");
+    await press("4");
     await heading("Models");
-    await press("1");
+    await press("3");
     await waitFor(() => expect(slot("question")).toHaveProperty("value", "Why?"));
   });
 });
@@ -77,7 +77,7 @@ describe("what keeps Sotto from storing", () => {
   test("is said on every screen with a way to try again", async () => {
     const { client, slot, press } = show((client) => (client.libraryFailure = readOnly));
     await waitFor(() => expect(slot("library-blocked")?.textContent).toContain("may not write to /data"));
-    await press("2");
+    await press("4");
     await heading("Models");
     client.libraryFailure = null;
     await fireEvent.click(screen.getByRole("button", { name: "Try again" }));
@@ -105,7 +105,7 @@ describe("what keeps Sotto from storing", () => {
 describe("models", () => {
   async function showModels(set: (client: MockClient) => void = () => {}) {
     const shown = show(set);
-    await shown.press("2");
+    await shown.press("4");
     await screen.findByRole("heading", { name: "Demo model" });
     const card = (name: string) => screen.getByRole("heading", { name }).closest("article") as HTMLElement;
     return { ...shown, card };
@@ -160,7 +160,7 @@ describe("models", () => {
 describe("settings", () => {
   async function showSettings(set: (client: MockClient) => void = () => {}) {
     const shown = show(set);
-    await shown.press("3");
+    await shown.press("5");
     await heading("Settings");
     return shown;
   }
@@ -200,7 +200,7 @@ describe("settings", () => {
   test("Ctrl+Enter sends where it is chosen, and Enter does not", async () => {
     const { client, press, slot } = await showSettings((client) => (client.start = "/models/a"));
     await fireEvent.click(screen.getByRole("radio", { name: /^Ctrl\+Enter/ }));
-    await press("1");
+    await press("3");
     await waitFor(() => expect(slot("model-state")?.dataset["state"]).toBe("ready"));
     const question = slot("question") as HTMLElement;
     await fireEvent.input(question, { target: { value: "Why?" } });

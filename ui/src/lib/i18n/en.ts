@@ -1,10 +1,12 @@
 import { app } from "./en/app";
+import { captions } from "./en/captions";
 import { chat } from "./en/chat";
 import { failures } from "./en/failures";
+import { library } from "./en/library";
 import { machine } from "./en/machine";
 import { models } from "./en/models";
 import { numbers } from "./en/numbers";
 import { settings } from "./en/settings";
 
 /** A key is written out where it is used, as in `m.models.open`: so unused ones can be found. */
-export const en = { app, chat, failures, machine, models, numbers, settings };
+export const en = { app, captions, chat, failures, library, machine, models, numbers, settings };

@@ -18,10 +18,12 @@ import {
   type SettingChange,
   type SettingsState,
 } from "./bindings";
+import { tauriCaptions, type CaptionsClient } from "./captions";
 import { tauriLibrary, type LibraryClient } from "./library";
 import { channel, take } from "./reply";
 
 export type { ApiError, ErrorCode, ModelState, ModelSummary, OpenProgress, OpenStage } from "./bindings";
+export * from "./captions";
 export * from "./library";
 export { ApiFailure } from "./reply";
 
@@ -53,7 +55,7 @@ export interface FileKind {
   extensions: string[];
 }
 
-export interface Client extends LibraryClient {
+export interface Client extends LibraryClient, CaptionsClient {
   modelState(): Promise<ModelState>;
   /** The model to open at start, if there is one. */
   startModel(): Promise<string | null>;
@@ -89,6 +91,7 @@ export interface Client extends LibraryClient {
 
 export const tauriClient: Client = {
   ...tauriLibrary,
+  ...tauriCaptions,
 
   modelState: () => take(commands.modelState()),
   startModel: () => commands.startModel(),

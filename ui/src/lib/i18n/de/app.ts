@@ -1,5 +1,7 @@
 export const app = {
   screens: "Seiten",
+  captions: "Untertitel",
+  library: "Bibliothek",
   chat: "Chat",
   models: "Modelle",
   settings: "Einstellungen",

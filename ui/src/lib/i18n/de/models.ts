@@ -15,11 +15,11 @@ export const models = {
   readingWeights: "Gewichte werden gelesen",
   cancel: "Abbrechen",
   cancelling: "Wird abgebrochen …",
+  allModels: "Alle Modelle ansehen",
   becameSmaller:
     "Der Speicher ist knapp, darum läuft das Modell kleiner weiter: schneller und nicht ganz so gut. " +
     "Es wächst von selbst wieder, wenn Programme geschlossen werden.",
   becameLarger: "Es ist wieder mehr Speicher da, und das Modell läuft größer weiter.",
-  allModels: "Alle Modelle ansehen",
   chooseAnother: "Anderes Modell wählen",
   text: "Text",
   vision: "Bilder",

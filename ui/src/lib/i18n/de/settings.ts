@@ -99,7 +99,7 @@ export const settings = {
   keyFind: "Eine Unterhaltung suchen",
   keyAttach: "Bilder oder Ton anhängen",
   keyNote: "Sprachnotiz aufnehmen, beenden",
-  keyScreens: "Chat, Modelle, Einstellungen",
+  keyScreens: "Untertitel, Bibliothek, Chat, Modelle, Einstellungen",
   keySettings: "Einstellungen",
   keyOpenFolder: "Ordner eines Modells öffnen",
   keyOpenFile: "Modelldatei öffnen",

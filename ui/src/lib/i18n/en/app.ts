@@ -1,5 +1,7 @@
 export const app = {
   screens: "Screens",
+  captions: "Captions",
+  library: "Library",
   chat: "Chat",
   models: "Models",
   settings: "Settings",

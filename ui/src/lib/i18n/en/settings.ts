@@ -97,7 +97,7 @@ export const settings = {
   keyFind: "Find a conversation",
   keyAttach: "Attach pictures or sound",
   keyNote: "Record a voice note, end it",
-  keyScreens: "Chat, models, settings",
+  keyScreens: "Captions, library, chat, models, settings",
   keySettings: "Settings",
   keyOpenFolder: "Open the folder of a model",
   keyOpenFile: "Open a model file",
