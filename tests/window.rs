@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use support::{CONTROL, Desktop, ENTER, ESCAPE, SHIFT, TAB, Window, wait_until};
 
+mod captions;
 mod conversations;
 mod support;
 mod trouble;
@@ -273,7 +274,7 @@ fn settings_hold_until_the_next_start_and_reach_the_model() {
     };
     let window = desktop.open(&[]);
     window.find("[data-slot=first-model]");
-    window.press_with(CONTROL, "3");
+    window.press_with(CONTROL, "5");
     window.click("input[value=dark]");
     window.click("input[value=large]");
     window.click("input[value=de]");
@@ -348,7 +349,7 @@ fn the_demo_is_on_the_list_and_opens_by_keyboard() {
     let desktop = Desktop::new();
     let window = desktop.open(&[]);
     window.find("[data-slot=first-model]");
-    window.press_with(CONTROL, "2");
+    window.press_with(CONTROL, "4");
     let card = window.text("[data-slot=model]");
     assert!(card.contains("6.45 million parameters"), "{card}");
     wait_until("Tab leads to the button", || {
@@ -406,12 +407,12 @@ fn pictures_of_the_readme() {
         finished_answer(&window, n + 1);
     }
     window.screenshot("window");
-    window.press_with(CONTROL, "2");
+    window.press_with(CONTROL, "4");
     window.find("[data-slot=model][data-open=true]");
     // Instead of the temporary folder that is this test's home.
     window.js("document.querySelector('.path').textContent = '~/.local/share/sotto/models'");
     window.screenshot("models");
-    window.press_with(CONTROL, "3");
+    window.press_with(CONTROL, "5");
     window.click("input[value=dark]");
     window.find("[data-slot=data-size]");
     window.js("document.activeElement.blur()");

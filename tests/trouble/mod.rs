@@ -161,13 +161,13 @@ fn a_folder_that_cannot_be_written_is_named_until_it_can() {
     sentence(&window, "chat-failure");
     assert_eq!(draft(&window), "What can you do?");
     // A setting holds as long as the window is open.
-    window.press_with(CONTROL, "3");
+    window.press_with(CONTROL, "5");
     window.click("input[value=dark]");
     let told = sentence(&window, "settings-failure");
     assert!(told.contains("settings"), "{told}");
     let theme = window.js("return document.documentElement.dataset.theme");
     assert_eq!(theme, "dark");
-    window.press_with(CONTROL, "1");
+    window.press_with(CONTROL, "3");
     disk.set_read_only(false);
     window.click("[data-slot=library-blocked] button");
     wait_for(&window, "[data-slot=library-blocked]", 0);
@@ -204,7 +204,7 @@ fn conversations_of_a_newer_sotto_are_left_alone() {
     );
     window.screenshot("newer-library");
     assert_eq!(version(None), 99, "the file is as it was");
-    window.press_with(CONTROL, "3");
+    window.press_with(CONTROL, "5");
     window.click("input[value=de]");
     wait_until("the sentence in German", || {
         let told = sentence(&window, "library-blocked");
@@ -215,7 +215,7 @@ fn conversations_of_a_newer_sotto_are_left_alone() {
     version(Some(known));
     window.click("[data-slot=library-blocked] button");
     wait_for(&window, "[data-slot=library-blocked]", 0);
-    window.press_with(CONTROL, "1");
+    window.press_with(CONTROL, "3");
     wait_for_titles(&window, &["Good morning"]);
 }
 
@@ -236,7 +236,7 @@ fn a_model_whose_folder_vanishes_from_under_the_list_is_named() {
 
     let window = desktop.open(&[]);
     window.find("[data-slot=first-model]");
-    window.press_with(CONTROL, "2");
+    window.press_with(CONTROL, "4");
     let card = format!("[data-slot=model][data-path='{}']", model.display());
     window.find(&card);
     fs::rename(&models, desktop.home.path().join("elsewhere")).unwrap();
