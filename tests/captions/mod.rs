@@ -61,7 +61,6 @@ fn what_both_sides_say_becomes_lines_and_a_transcript() {
         lines[1].1.to_lowercase().contains("the budget is"),
         "{lines:?}"
     );
-    window.screenshot("captions");
 
     window.click("[data-slot=toggle-captions]");
     window.click("[data-slot=show-transcript]");
@@ -73,7 +72,6 @@ fn what_both_sides_say_becomes_lines_and_a_transcript() {
         (text.lines().count() >= 2).then_some(text)
     });
     assert!(stored.contains("half past seven"), "{stored}");
-    window.screenshot("transcript");
 }
 
 #[test]
@@ -97,4 +95,35 @@ fn a_kill_loses_nothing_that_was_finished() {
     let line = window.text("[data-slot=stored-line]");
     assert!(line.contains(said.trim()), "{line} has not {said}");
     window.find("[data-slot=stored-line] [data-slot=play-from]");
+}
+
+#[test]
+#[ignore = "`cargo xtask screenshots` runs it"]
+fn pictures_of_the_readme() {
+    let desktop = Desktop::new();
+    let server = SoundServer::start("pictures");
+    let window = desktop.open_with(&[], &[("PULSE_SERVER", &server.address())]);
+    begin(&window, "both");
+    choose(&window, "translate", "de");
+    for (n, (sink, said)) in [
+        ("mic_feed", 1),
+        ("speaker", 4),
+        ("mic_feed", 2),
+        ("speaker", 5),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        server.play(sink, Path::new(&clip(said)));
+        finished_lines(&window, n + 1);
+    }
+    wait_until("the translations", || {
+        let n = window.js("return document.querySelectorAll('[data-slot=translation]').length");
+        (n.as_u64()? >= 4).then_some(())
+    });
+    window.screenshot("captions");
+    window.click("[data-slot=toggle-captions]");
+    window.click("[data-slot=show-transcript]");
+    window.find("[data-slot=stored-line]");
+    window.screenshot("transcript");
 }

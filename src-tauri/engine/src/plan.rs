@@ -391,7 +391,8 @@ mod tests {
                 // Three percent around the border: it may have to shrink, but then it stays.
                 let budget = border * MB / 100 * [100, 103, 98, 101, 97][n % 5];
                 let next = replan(&manifest, budget, &wishes, &current).unwrap();
-                assert!(n < 3 || next.is_none(), "changed at {budget}: {next:?}");
+                // Once it has seen the lowest.
+                assert!(n < 5 || next.is_none(), "changed at {budget}: {next:?}");
                 if let Some(next) = next {
                     assert!(next.total <= budget);
                     assert!(next.bytes.text <= current.bytes.text, "grew at {budget}");
