@@ -11,7 +11,7 @@ use crate::format::{Format, Matrix};
 use crate::reference;
 
 /// Rows of the matrix at once: they share what is read of the activations.
-const TOGETHER: usize = 2;
+const TOGETHER: usize = 4;
 
 /// Sums of a vector.
 const LANES: usize = 16;
@@ -99,7 +99,11 @@ impl<'a> Decoding<'a> {
             // all steps lie within a row.
             let sums = unsafe { (self.kernel)(pointers, &self.steps) };
             for (i, sum) in sums.into_iter().enumerate().take(rows.end - first) {
-                put(first + i, sum + self.rest(of(i)));
+                let rest = match self.tail < self.panel.n_blocks {
+                    true => self.rest(of(i)),
+                    false => 0.0,
+                };
+                put(first + i, sum + rest);
             }
         }
     }
