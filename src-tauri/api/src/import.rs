@@ -13,6 +13,8 @@ use crate::types::{ApiError, ErrorCode};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PackageType {
     Q8_0,
+    Q4_0,
+    Q4K,
 }
 
 #[derive(Debug, Clone)]
@@ -42,6 +44,8 @@ pub fn import(request: &ImportRequest) -> Result<ImportReply, ApiError> {
             name: request.name.clone(),
             quantisation: match request.package_type {
                 PackageType::Q8_0 => Some(Quantisation::Q8_0),
+                PackageType::Q4_0 => Some(Quantisation::Q4_0),
+                PackageType::Q4K => Some(Quantisation::Q4K),
             },
             replace: request.replace,
         },

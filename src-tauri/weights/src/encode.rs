@@ -1,5 +1,7 @@
 //! Dense numbers rewritten in another type.
 
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{Device, Tensor};
 use half::{bf16, f16};
 
 use crate::DType;
@@ -14,6 +16,9 @@ pub(crate) enum Target {
     F32,
     F16,
     Q8_0,
+    Q4_0,
+    Q4K,
+    Q6K,
 }
 
 impl Target {
@@ -22,6 +27,9 @@ impl Target {
             Target::F32 => DType::F32,
             Target::F16 => DType::F16,
             Target::Q8_0 => DType::Q8_0,
+            Target::Q4_0 => DType::Q4_0,
+            Target::Q4K => DType::Q4K,
+            Target::Q6K => DType::Q6K,
         }
     }
 
@@ -52,9 +60,28 @@ impl Target {
                     out.extend(bytes);
                 }
             }
+            Target::Q4_0 => finite = quantise(GgmlDType::Q4_0, values, out),
+            Target::Q4K => finite = quantise(GgmlDType::Q4K, values, out),
+            Target::Q6K => finite = quantise(GgmlDType::Q6K, values, out),
         }
         finite
     }
+}
+
+/// Whole blocks, by candle: its searches for the best scales are ggml's.
+fn quantise(dtype: GgmlDType, values: &[f32], out: &mut Vec<u8>) -> bool {
+    // Beyond this a scale may be more than a half precision number can be.
+    const LARGEST: f32 = 60_000.0;
+    if !values.iter().all(|value| value.abs() <= LARGEST) {
+        return false;
+    }
+    let quantised = Tensor::from_slice(values, values.len(), &Device::Cpu)
+        .and_then(|values| QTensor::quantize(&values, dtype));
+    match quantised.as_ref().map(QTensor::data) {
+        Ok(Ok(bytes)) => out.extend_from_slice(&bytes),
+        _ => unreachable!("whole blocks of f32 on the CPU can be quantised"),
+    }
+    true
 }
 
 /// As ggml's `quantize_row_q8_0_ref`: the largest value becomes 127, halves are rounded away from zero, and the values
@@ -115,6 +142,31 @@ mod tests {
     }
 
     #[test]
+    fn fewer_bits_are_further_off() {
+        let values: Vec<f32> = (0..512).map(|i| (i as f32 * 0.37).sin()).collect();
+        let error = |target: Target, ggml| {
+            let mut bytes = Vec::new();
+            assert!(target.encode(&values, &mut bytes));
+            assert_eq!(Some(bytes.len()), target.dtype().bytes_for(values.len()));
+            let storage =
+                candle_core::quantized::QStorage::from_data(bytes.into(), &Device::Cpu, ggml)
+                    .unwrap();
+            let back = QTensor::new(storage, values.len()).unwrap();
+            let back: Vec<f32> = back.dequantize(&Device::Cpu).unwrap().to_vec1().unwrap();
+            let squares = values.iter().zip(&back).map(|(a, b)| (a - b).powi(2));
+            (squares.sum::<f32>() / 256.0).sqrt() // Half of the numbers' squares.
+        };
+        let errors = [
+            error(Target::Q8_0, GgmlDType::Q8_0),
+            error(Target::Q6K, GgmlDType::Q6K),
+            error(Target::Q4K, GgmlDType::Q4K),
+            error(Target::Q4_0, GgmlDType::Q4_0),
+        ];
+        assert!(errors.is_sorted(), "{errors:?}");
+        assert!(errors[0] < 0.006 && errors[3] < 0.11, "{errors:?}");
+    }
+
+    #[test]
     fn every_dense_type_is_read() {
         let values = [1.0f32, -0.5, 1e-3, 300.0];
         let half: Vec<u8> = values
@@ -150,8 +202,12 @@ mod tests {
             (Target::Q8_0, 9e6, false), // Its scale is more than a half precision number can be.
             (Target::Q8_0, f32::NAN, false),
             (Target::Q8_0, f32::NEG_INFINITY, false),
+            (Target::Q4_0, 1e3, true),
+            (Target::Q4_0, f32::NAN, false),
+            (Target::Q4K, f32::INFINITY, false),
+            (Target::Q6K, 1e6, false),
         ] {
-            let mut block = [1.0; Q8_0_VALUES];
+            let mut block = [1.0; 256];
             block[7] = value;
             assert_eq!(
                 target.encode(&block, &mut Vec::new()),

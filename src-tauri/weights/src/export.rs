@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use rayon::prelude::*;
+
 use crate::checkpoint::{Checkpoint, Metadata};
 use crate::encode::{self, Target};
 use crate::gguf::{Body, Writer};
@@ -47,6 +49,10 @@ impl fmt::Debug for Watch<'_> {
 pub enum Quantisation {
     /// 8 bits and a scale for every 32 numbers.
     Q8_0,
+    /// 4 bits and a scale for every 32 numbers of the layers' matrices, more for the others.
+    Q4_0,
+    /// The same with 4 bits, a scale and a minimum for every 32 numbers, in groups of 256.
+    Q4K,
 }
 
 /// Writes the text model to `text_out` and, if asked for, its towers to `projector_out`.
@@ -88,7 +94,9 @@ pub fn write_gguf(
 
     let written = projector_out.is_some().then_some(&projector);
     let written = text.iter().chain(written.into_iter().flatten());
+    check_room(text_out, written.clone())?;
     let progress = Progress {
+        source: checkpoint,
         watch: options.watch,
         done: Cell::new(0),
         total: written.map(Planned::source_bytes).sum(),
@@ -102,6 +110,30 @@ pub fn write_gguf(
         write(writer, &projector, &progress)?;
     }
     Ok(())
+}
+
+/// Refuses a disk that has not the room for all tensors.
+fn check_room<'a>(out: &Path, tensors: impl Iterator<Item = &'a Planned<'a>>) -> Result<(), Error> {
+    /// Headers, and what the system itself needs to breathe.
+    const MARGIN: u64 = 64 << 20;
+    let needed = tensors.map(|tensor| tensor.bytes() as u64).sum::<u64>() + MARGIN;
+    let folder = out.parent().unwrap_or(out);
+    // A system that does not tell is tried, and says so itself when it is full.
+    match fs4::available_space(folder) {
+        Ok(free) if free < needed => {
+            let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+            let reason = format!(
+                "the package takes {:.1} GiB and {:.1} GiB are free there; make room or choose another disk",
+                gib(needed),
+                gib(free)
+            );
+            Err(Error::CannotExport {
+                file: out.to_owned(),
+                reason,
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A tensor of any shape.
@@ -131,12 +163,18 @@ impl Planned<'_> {
         }
     }
 
+    fn bytes(&self) -> usize {
+        let elements = self.shape.iter().product();
+        self.dtype().bytes_for(elements).unwrap_or(0)
+    }
+
     fn source_bytes(&self) -> usize {
         self.from.iter().map(|slice| slice.bytes.len()).sum()
     }
 }
 
 struct Progress<'a> {
+    source: &'a Checkpoint,
     watch: Option<Watch<'a>>,
     /// Bytes of the source.
     done: Cell<usize>,
@@ -144,7 +182,11 @@ struct Progress<'a> {
 }
 
 impl Progress<'_> {
-    fn add(&self, bytes: usize) -> Result<(), Error> {
+    /// Bytes from `start` on of a tensor are written, and not needed in memory any more.
+    fn add(&self, tensor: &TensorView<'_>, start: usize, bytes: usize) -> Result<(), Error> {
+        if let Some(mapped) = self.source.mapped(tensor.name) {
+            mapped.release_part(start..start + bytes);
+        }
         self.done.set(self.done.get() + bytes);
         match self.watch {
             Some(Watch(watch)) if !watch(self.done.get() as f64 / self.total as f64) => {
@@ -160,10 +202,8 @@ fn plan<'a>(
     out: &Path,
     options: &Options<'_>,
 ) -> Result<Vec<Planned<'a>>, Error> {
-    let target = |tensor: &TensorView<'_>| match options.quantisation {
-        Some(Quantisation::Q8_0) => types::at_eight_bits(tensor.name, tensor.shape),
-        None => None,
-    };
+    let target =
+        |tensor: &TensorView<'_>| types::target(options.quantisation?, tensor.name, tensor.shape);
     let mut planned = Vec::new();
     let mut stacks = BTreeMap::<_, BTreeMap<usize, TensorView<'a>>>::new();
     for tensor in checkpoint
@@ -183,16 +223,20 @@ fn plan<'a>(
             },
             None => (Part::Text, tensor.name.to_owned()), // A stranger keeps its name.
         };
+        let target = target(&tensor);
+        let is_of_blocks = target.is_some_and(|target| target.dtype().block_len() > 1);
         let shape = match tensor.shape {
             // As the common converter stores it.
             &[channels] if name == "v.conv_stem.conv.bias" => vec![1, channels, 1, 1],
+            // The last axis is the one that is cut into blocks.
+            &[n_out, n_in, 1, 1] if is_of_blocks => vec![n_out, n_in],
             shape => shape.to_vec(),
         };
         planned.push(Planned {
             part,
             name,
             shape,
-            target: target(&tensor),
+            target,
             from: vec![tensor],
         });
     }
@@ -252,9 +296,9 @@ fn write(
             match tensor.target {
                 Some(target) => rewrite(slice, target, &mut body, progress)?,
                 None => {
-                    for piece in slice.bytes.chunks(COPIED) {
-                        body.write(piece)?;
-                        progress.add(piece.len())?;
+                    for (piece, raw) in slice.bytes.chunks(PIECE).enumerate() {
+                        body.write(raw)?;
+                        progress.add(slice, piece * PIECE, raw.len())?;
                     }
                 }
             }
@@ -263,11 +307,11 @@ fn write(
     body.finish()
 }
 
-/// Bytes that are copied at once.
-const COPIED: usize = 1 << 22;
+/// Bytes that are written, or numbers that are rewritten, at once: whole blocks of every type.
+const PIECE: usize = 1 << 22;
 
-/// Numbers that are rewritten at once: 1 MiB of f32, and whole blocks of every type.
-const PIECE: usize = 1 << 18;
+/// Numbers that one core rewrites at once: whole blocks of every type, too.
+const PART: usize = 1 << 16;
 
 fn rewrite(
     tensor: &TensorView<'_>,
@@ -275,21 +319,29 @@ fn rewrite(
     body: &mut Body,
     progress: &Progress<'_>,
 ) -> Result<(), Error> {
-    let piece = tensor.dtype.bytes_for(PIECE).expect("whole blocks");
-    let (mut values, mut bytes) = (Vec::new(), Vec::new());
-    for raw in tensor.bytes.chunks(piece) {
-        values.clear();
-        bytes.clear();
-        encode::decode(tensor.dtype, raw, &mut values);
-        if !target.encode(&values, &mut bytes) {
+    let whole = "pieces are whole blocks";
+    let piece = tensor.dtype.bytes_for(PIECE).expect(whole);
+    let part = tensor.dtype.bytes_for(PART).expect(whole);
+    for (n, raw) in tensor.bytes.chunks(piece).enumerate() {
+        let parts: Option<Vec<Vec<u8>>> = raw
+            .par_chunks(part)
+            .map(|raw| {
+                let (mut values, mut bytes) = (Vec::new(), Vec::new());
+                encode::decode(tensor.dtype, raw, &mut values);
+                target.encode(&values, &mut bytes).then_some(bytes)
+            })
+            .collect();
+        let Some(parts) = parts else {
             let reason = format!(
                 "it holds a number that {} cannot; the file is damaged, download it again",
                 target.dtype()
             );
             return Err(Error::tensor(tensor.file, tensor.name, reason));
+        };
+        for bytes in &parts {
+            body.write(bytes)?;
         }
-        body.write(&bytes)?;
-        progress.add(raw.len())?;
+        progress.add(tensor, n * piece, raw.len())?;
     }
     Ok(())
 }

@@ -86,16 +86,24 @@ impl MappedBytes {
     }
 
     /// Gives the memory of these bytes back. They come from the file again when they are read.
-    #[allow(unsafe_code)]
     pub fn release(&self) {
+        self.release_part(0..self.range.len());
+    }
+
+    /// The same for some of them.
+    #[allow(unsafe_code)]
+    pub fn release_part(&self, part: Range<usize>) {
         #[cfg(unix)]
         {
             let advice = memmap2::UncheckedAdvice::DontNeed;
-            let (start, len) = (self.range.start, self.range.len());
+            let part = part.start.min(self.range.len())..part.end.min(self.range.len());
+            let (start, len) = (self.range.start + part.start, part.len());
             // SAFETY: the mapping is of a file and never written to, so every page comes back with the bytes it had.
             // Only a hint: failure changes nothing but how much memory is taken.
             let _ = unsafe { self.file.map.unchecked_advise_range(advice, start, len) };
         }
+        #[cfg(not(unix))]
+        let _ = part;
     }
 }
 

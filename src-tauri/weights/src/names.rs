@@ -292,10 +292,24 @@ pub(crate) fn from_folder(name: String) -> String {
     }
 }
 
-/// Tensors that one file or another stores with axes of length one around their only real axis.
-pub(crate) fn is_flattened(canonical: &str) -> bool {
-    canonical.starts_with(VISION)
-        && (canonical.ends_with("conv_stem.conv.bias") || canonical.ends_with(".layer_scale.gamma"))
+/// The shape that a tensor has in a folder, from that in a package: one file or another stores vectors with axes of
+/// length one around them, and ours 1x1 convolutions as the matrices that they are.
+pub(crate) fn canonical_shape(canonical: &str, shape: Box<[usize]>) -> Box<[usize]> {
+    let is_vector =
+        canonical.ends_with("conv_stem.conv.bias") || canonical.ends_with(".layer_scale.gamma");
+    match *shape {
+        _ if !canonical.starts_with(VISION) => shape,
+        [n_out, n_in] => [n_out, n_in, 1, 1].into(),
+        _ if is_vector => {
+            let long: Box<[usize]> = shape.iter().copied().filter(|&n| n != 1).collect();
+            match long.len() {
+                0 => [1].into(),
+                1 => long,
+                _ => shape,
+            }
+        }
+        _ => shape,
+    }
 }
 
 /// Splits `12.rest` into the number and the rest. Numbers are written one way only, so that no two names coincide.

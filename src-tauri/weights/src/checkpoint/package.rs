@@ -201,32 +201,24 @@ fn add(
                 }
             }
             Some(Canonical::One(name)) => {
-                let shape = if names::is_flattened(&name) {
-                    flatten(shape)
-                } else {
-                    shape
-                };
-                checkpoint.insert(
-                    &path,
-                    name,
-                    Place {
-                        file: index,
-                        dtype,
-                        shape,
-                        range,
-                    },
-                )?;
-            }
-            None => checkpoint.insert(
-                &path,
-                name,
-                Place {
+                let shape = names::canonical_shape(&name, shape);
+                let place = Place {
                     file: index,
                     dtype,
                     shape,
                     range,
-                },
-            )?,
+                };
+                checkpoint.insert(&path, name, place)?;
+            }
+            None => {
+                let place = Place {
+                    file: index,
+                    dtype,
+                    shape,
+                    range,
+                };
+                checkpoint.insert(&path, name, place)?;
+            }
         }
     }
     checkpoint.files.push(Arc::new(file));
@@ -265,13 +257,4 @@ fn unstack(
         }
     };
     Ok((0..n).map(place).collect())
-}
-
-/// `[1, C, 1, 1]` to `[C]`; anything with two real axes stays as it is.
-fn flatten(shape: Box<[usize]>) -> Box<[usize]> {
-    match shape.iter().filter(|&&n| n != 1).count() {
-        0 => [1].into(),
-        1 => shape.iter().copied().filter(|&n| n != 1).collect(),
-        _ => shape,
-    }
 }

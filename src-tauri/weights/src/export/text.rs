@@ -27,8 +27,13 @@ pub(super) fn describe(
     writer.value("general.type", "model");
     match options.quantisation {
         None => writer.value("general.file_type", file_type(checkpoint)),
-        Some(Quantisation::Q8_0) => {
-            writer.value("general.file_type", 7u32);
+        Some(quantisation) => {
+            let mix: u32 = match quantisation {
+                Quantisation::Q4_0 => 2,
+                Quantisation::Q8_0 => 7,
+                Quantisation::Q4K => 14,
+            };
+            writer.value("general.file_type", mix);
             writer.value("general.quantization_version", 2u32);
         }
     }
