@@ -291,6 +291,7 @@ fn a_dropped_answer_is_interrupted_and_a_failed_one_says_why() {
     let failure = Failure {
         code: "too_long".into(),
         message: "It is too long.".into(),
+        subject: Some("minutes of the year.txt".into()),
     };
     let end = Ending {
         failure: Some(failure.clone()),
