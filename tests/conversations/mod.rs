@@ -92,6 +92,16 @@ fn a_conversation_is_there_tomorrow() {
     window.press(ESCAPE);
     wait_for(&window, "[data-slot=thread]", 2);
 
+    // The menu is as tall as what it offers, not as the window.
+    window.click("header [data-slot=pop-menu]");
+    let spare = window.js(
+        "const list = document.querySelector('[data-slot=pop-menu-list]:popover-open');
+         const rows = [...list.querySelectorAll('button')].map((row) => row.offsetHeight);
+         return list.offsetHeight - rows.reduce((a, b) => a + b)",
+    );
+    assert!(spare.as_f64().is_some_and(|spare| spare < 20.0), "{spare}");
+    window.press(ESCAPE);
+
     // Named, and taken elsewhere.
     choose(&window, "rename");
     // The old title is selected, and goes.

@@ -97,7 +97,7 @@ export const settings = {
   keyStop: "Antwort anhalten",
   keyNew: "Neue Unterhaltung",
   keyFind: "Eine Unterhaltung suchen",
-  keyAttach: "Bilder oder Ton anhängen",
+  keyAttach: "Dateien anhängen",
   keyNote: "Sprachnotiz aufnehmen, beenden",
   keyScreens: "Untertitel, Bibliothek, Chat, Modelle, Einstellungen",
   keySettings: "Einstellungen",
