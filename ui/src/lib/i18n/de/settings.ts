@@ -16,7 +16,7 @@ export const settings = {
   normal: "Normal",
   large: "Groß",
   larger: "Größer",
-  largest: "Am größten",
+  largest: "Riesig",
   language: "Sprache",
   languageSystem: "Wie das System",
 
