@@ -419,6 +419,21 @@ fn one_exported_thread_brings_its_files() {
 }
 
 #[test]
+fn markdown_says_that_its_pictures_are_elsewhere() {
+    let (folder, library) = empty();
+    let picture = library.add_bytes(b"pixels", "cat.png").unwrap();
+    let parts = [Part::Picture(picture), Part::Text("What is it?".into())];
+    let (_, answer) = library.ask(None, None, &parts, None).unwrap();
+    let file = folder.path().join("out.md");
+    library
+        .export_thread(answer.thread(), Format::Markdown, &file)
+        .unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("export it as JSON, or everything"), "{text}");
+    assert!(text.contains("\nPicture: cat.png (in Sotto)\n"), "{text}");
+}
+
+#[test]
 fn markdown_is_what_is_shown() {
     let (folder, library) = empty();
     let parts = [
