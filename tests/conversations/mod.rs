@@ -144,6 +144,7 @@ fn a_conversation_is_there_tomorrow() {
     window.click("[data-slot=confirm-yes]");
     wait_for(&window, "[data-slot=thread]", 1);
     window.find("[data-slot=first-question]");
+    window.wait_for_focus("question");
     drop(window);
     let window = desktop.open(&[]);
     wait_for(&window, "[data-slot=thread]", 1);
