@@ -9,6 +9,8 @@ pub struct Cpu {
     /// `None`: plain Rust.
     pub(crate) strips: Option<Strips>,
     pub(crate) dense: crate::dense::DenseKernels,
+    /// `None`: one row of activations takes the same way as many.
+    pub(crate) decode: Option<crate::decode::DecodeKernels>,
     pub(crate) vectors: Vectors,
 }
 
@@ -41,6 +43,7 @@ impl Cpu {
             name: "plain",
             strips: None,
             dense: crate::dense::PLAIN,
+            decode: None,
             vectors: Vectors::Baseline,
         });
         all
@@ -53,14 +56,15 @@ impl Cpu {
 
     #[cfg(target_arch = "x86_64")]
     fn special() -> Vec<Self> {
-        use crate::{dense, strip::x86_64 as strips};
+        use crate::{decode::x86_64 as decode, dense, strip::x86_64 as strips};
         use std::arch::is_x86_feature_detected as has;
 
         let mut found = Vec::new();
-        let mut add = |name, strips, dense, vectors| {
+        let mut add = |name, strips, decode, dense, vectors| {
             found.push(Self {
                 name,
                 strips: Some(strips),
+                decode,
                 dense,
                 vectors,
             });
@@ -71,6 +75,7 @@ impl Cpu {
             add(
                 "x86_64-avx512-vnni",
                 strips::AVX512_VNNI,
+                Some(decode::AVX512_VNNI),
                 dense::AVX512,
                 Vectors::Avx512,
             );
@@ -79,6 +84,7 @@ impl Cpu {
             add(
                 "x86_64-avx-vnni",
                 strips::AVX_VNNI,
+                None,
                 dense::AVX2,
                 Vectors::Avx2,
             );
@@ -87,12 +93,19 @@ impl Cpu {
             add(
                 "x86_64-avx512-vnni-256",
                 strips::AVX512_VNNI_256,
+                None,
                 dense::AVX2,
                 Vectors::Avx2,
             );
         }
         if avx2 {
-            add("x86_64-avx2", strips::AVX2, dense::AVX2, Vectors::Avx2);
+            add(
+                "x86_64-avx2",
+                strips::AVX2,
+                None,
+                dense::AVX2,
+                Vectors::Avx2,
+            );
         }
         found
     }
@@ -108,6 +121,7 @@ impl Cpu {
                 name,
                 strips: Some(strips),
                 dense: dense::PLAIN,
+                decode: None,
                 vectors: Vectors::Baseline,
             });
         };

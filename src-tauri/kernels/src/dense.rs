@@ -241,6 +241,9 @@ mod x86_64 {
 
     use super::{DenseKernels, Number, TILE};
 
+    /// How far ahead a matrix is fetched, in bytes, where each of its numbers is used once: memory is the limit then.
+    const AHEAD: usize = 16 << 10;
+
     /// A tile function for vectors of `$lanes` floats, with a way to load weights.
     macro_rules! tile {
         ($name:ident, $features:literal, $lanes:literal, $number:ty, $weights:expr,
@@ -266,6 +269,12 @@ mod x86_64 {
                         }
                         let mut i = 0;
                         while i < TILE {
+                            if N == 1 {
+                                // The address may lie outside the matrix, and is only a number.
+                                let ahead =
+                                    weights[i].wrapping_add(n * size_of::<$number>() + AHEAD);
+                                _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
+                            }
                             let w = $weights(weights[i], n);
                             let mut j = 0;
                             while j < N {

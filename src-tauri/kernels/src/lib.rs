@@ -14,6 +14,7 @@ mod activations;
 mod attention;
 mod columns;
 mod cpu;
+mod decode;
 mod dense;
 mod format;
 pub mod math;

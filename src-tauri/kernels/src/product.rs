@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use crate::activations::{Activations, PANEL, Panel};
 use crate::cpu::Cpu;
-use crate::format::Matrix;
+use crate::decode::Decoding;
+use crate::format::{Format, Matrix};
 use crate::pool::{JobPanicked, Pool};
 use crate::reference;
 use crate::simd::MAX_LANES;
@@ -97,9 +98,25 @@ pub fn products(
     }
     let parts = &*parts;
     let outs = &outs[..];
+    let decoding = Format::ALL.map(|format| {
+        let is_met = parts.iter().any(|part| part.matrix.format() == format);
+        let kernels = cpu.decode.as_ref().filter(|_| is_met)?;
+        Decoding::new(kernels, format, x)
+    });
     pool.run(tasks.len(), |n| {
         let Task { part, rows } = &tasks[n];
-        multiply(cpu, x, &parts[*part], rows.clone(), outs[*part]);
+        let (part, out) = (&parts[*part], outs[*part]);
+        let format = part.matrix.format();
+        match decoding.iter().flatten().find(|it| it.format() == format) {
+            Some(decoding) => decoding.multiply(
+                &part.matrix,
+                rows.clone(),
+                |i| part.rows.at(i),
+                // SAFETY: within the output, whose size was checked above, and in columns of this task only.
+                |i, sum| unsafe { *out.0.add(i) = sum },
+            ),
+            None => multiply(cpu, x, part, rows.clone(), out),
+        }
     })
 }
 

@@ -100,19 +100,31 @@ pub(crate) fn row_times_panel(matrix: &Matrix, row: usize, panel: &Panel, sums: 
     let blocks = matrix.row(row).chunks_exact(format.block_bytes());
     let blocks = blocks.flat_map(|block| (0..per_block).map(move |n| (block, n)));
     for (n_block, (block, n)) in blocks.take(panel.n_blocks).enumerate() {
-        let unpacked = unpack(format, block, n);
         for (m, sum) in sums.iter_mut().enumerate() {
-            let at = n_block * panel.n_rows + m;
-            let values = &panel.values[at * BLOCK..][..BLOCK];
-            let dot = |half: usize| {
-                let range = half * 16..half * 16 + 16;
-                let pairs = unpacked.weights[range.clone()].iter().zip(&values[range]);
-                pairs
-                    .map(|(&w, &x)| i32::from(w) * i32::from(x))
-                    .sum::<i32>() as f32
-            };
-            let both = dot(0) * unpacked.scales[0] + dot(1) * unpacked.scales[1];
-            *sum += both * panel.scales[at] + unpacked.minimum * panel.scaled_sums[at];
+            *sum += block_times(format, block, n, panel, n_block, m);
         }
     }
+}
+
+/// Weights `32 * n ..` of a block times block `n_block` of row `m` of a panel.
+pub(crate) fn block_times(
+    format: Format,
+    block: &[u8],
+    n: usize,
+    panel: &Panel,
+    n_block: usize,
+    m: usize,
+) -> f32 {
+    let unpacked = unpack(format, block, n);
+    let at = n_block * panel.n_rows + m;
+    let values = &panel.values[at * BLOCK..][..BLOCK];
+    let dot = |half: usize| {
+        let range = half * 16..half * 16 + 16;
+        let pairs = unpacked.weights[range.clone()].iter().zip(&values[range]);
+        pairs
+            .map(|(&w, &x)| i32::from(w) * i32::from(x))
+            .sum::<i32>() as f32
+    };
+    let both = dot(0) * unpacked.scales[0] + dot(1) * unpacked.scales[1];
+    both * panel.scales[at] + unpacked.minimum * panel.scaled_sums[at]
 }

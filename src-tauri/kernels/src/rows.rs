@@ -112,6 +112,42 @@ vectorised! {
         x.iter_mut().for_each(|x| *x *= factor);
     }
 
+    /// `out += a * b`
+    pub fn add_product(a: &[f32], b: &[f32], out: &mut [f32]) {
+        for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+            *out += a * b;
+        }
+    }
+
+    /// `out[i]` is the sum over `taps`, which are places in `data` and in `weights`, of the products behind them: a
+    /// pixel of a depthwise convolution.
+    pub fn weighted_sum(data: &[f32], weights: &[f32], taps: &[(usize, usize)], out: &mut [f32]) {
+        const TOGETHER: usize = 64;
+        for (n, out) in out.chunks_mut(TOGETHER).enumerate() {
+            let first = n * TOGETHER;
+            if let Ok(out) = <&mut [f32; TOGETHER]>::try_from(&mut *out) {
+                let mut sums = [0f32; TOGETHER];
+                for &(pixel, weight) in taps {
+                    let pixel = &data[pixel + first..][..TOGETHER];
+                    let weight = &weights[weight + first..][..TOGETHER];
+                    for ((sum, &a), &b) in sums.iter_mut().zip(pixel).zip(weight) {
+                        *sum += a * b;
+                    }
+                }
+                *out = sums;
+            } else {
+                out.fill(0.0);
+                for &(pixel, weight) in taps {
+                    let pixel = &data[pixel + first..];
+                    let weight = &weights[weight + first..];
+                    for ((sum, &a), &b) in out.iter_mut().zip(pixel).zip(weight) {
+                        *sum += a * b;
+                    }
+                }
+            }
+        }
+    }
+
     /// `out = a * b`
     pub fn multiply(a: &[f32], b: &[f32], out: &mut [f32]) {
         for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
@@ -191,7 +227,7 @@ mod tests {
     #[test]
     fn every_cpu_computes_the_same_at_ragged_lengths() {
         for cpu in Cpu::all() {
-            for n in (1..20).chain([31, 32, 33, 100]) {
+            for n in (1..20).chain([31, 32, 33, 64, 100, 150]) {
                 let (x, w) = (row(n, 0.3), row(n, 1.9));
                 let f = |v: f32| f64::from(v);
                 let mean = |t: &dyn Fn(usize) -> f64| (0..n).map(t).sum::<f64>() / n as f64;
@@ -226,6 +262,22 @@ mod tests {
                     let (o, i) = (i / n, i % n);
                     let s = |k: usize| f(streams[k * n + i]);
                     s(o) + f(coefs[2 * o]) * s(0) + f(coefs[2 * o + 1]) * s(1)
+                });
+                let mut sum = row(n, 0.4);
+                add_product(&cpu, &x, &w, &mut sum);
+                close(&sum, |i| f(row(n, 0.4)[i]) + f(x[i]) * f(w[i]));
+                // Three taps over two rows of data: the places decide, not the order.
+                let taps = [(n, 0), (0, n), (n, n)];
+                weighted_sum(
+                    &cpu,
+                    &streams,
+                    &[x.clone(), w.clone()].concat(),
+                    &taps,
+                    &mut sum,
+                );
+                close(&sum, |i| {
+                    let (a, b) = (f(streams[i]), f(streams[n + i]));
+                    b * f(x[i]) + a * f(w[i]) + b * f(w[i])
                 });
                 let mut head = row(2 * n, 0.2);
                 rotate(&cpu, &mut head, &x, &w);

@@ -37,6 +37,9 @@ impl MappedFile {
         // are written under another name and renamed when whole. A file that someone truncates while it is open
         // ends the process, which no check here could prevent.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::reading(path, e))?;
+        // Only a hint: where the system can, it keeps the file in larger pages, whose addresses are found sooner.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
         Ok(Self {
             path: path.to_owned(),
             map,

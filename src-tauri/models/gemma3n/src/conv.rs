@@ -12,7 +12,7 @@ use crate::linear::Linear;
 
 /// A picture, or sound over frequency: `[height * width, channels]`.
 #[derive(Debug, Clone)]
-pub struct Map {
+pub(crate) struct Map {
     pub height: usize,
     pub width: usize,
     /// `[height * width, channels]`
@@ -53,7 +53,7 @@ impl Map {
 
 /// One axis of a window that moves over a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Axis {
+pub(crate) struct Axis {
     pub kernel: usize,
     pub stride: usize,
     /// Zeros before and after the map.
@@ -71,7 +71,7 @@ impl Axis {
         }
     }
 
-    fn n_out(self, len: usize) -> usize {
+    pub(crate) fn n_out(self, len: usize) -> usize {
         // Places where the whole kernel lies on the padded map, every `stride`-th of them.
         let places = (len + self.pad.0 + self.pad.1 + 1).saturating_sub(self.kernel);
         places.div_ceil(self.stride)
@@ -276,7 +276,7 @@ fn multiply_add(sum: &mut [f32], a: &[f32], b: &[f32]) {
 
 /// What a window at an output place covers: the kernel's entries that lie on the map, and the pixels under them.
 #[inline(always)]
-fn taps(
+pub(crate) fn taps(
     (row, column): (usize, usize),
     rows: Axis,
     columns: Axis,

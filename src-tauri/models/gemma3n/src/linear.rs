@@ -4,7 +4,7 @@
 //! of them is copied, and of a cut only what it uses is read. Every other type, and every other device, goes
 //! through candle. Activations are f32 everywhere.
 
-use candle_core::quantized::QMatMul;
+use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
 use candle_core::{
     CpuStorage, CustomOp2, D, DType, Device, Error as TensorError, Layout, Module, Shape, Storage,
     Tensor,
@@ -31,14 +31,32 @@ pub struct Linear {
 
 #[derive(Debug, Clone)]
 enum Weight {
-    /// In the file, at few bits.
-    Quantised(Format, MappedBytes, Arc<Workers>),
+    /// At few bits.
+    Quantised(Format, Bytes, Arc<Workers>),
     /// In the file, as floats.
     Floats(DenseType, MappedBytes, Arc<Workers>),
     /// f32, or bf16 (which candle cannot multiply on a CPU; see [`Bf16Product`]).
     Dense(Tensor),
     /// A type that only candle multiplies.
     Other(QMatMul, Device),
+}
+
+/// Where the numbers of a quantised matrix lie.
+#[derive(Debug, Clone)]
+enum Bytes {
+    InFile(MappedBytes),
+    Copied(Arc<[u8]>),
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::InFile(bytes) => bytes,
+            Self::Copied(bytes) => bytes,
+        }
+    }
 }
 
 /// Rows of activations up to which a bf16 matrix is widened value by value in the product; with
@@ -86,10 +104,10 @@ impl Linear {
     ) -> Option<Self> {
         let workers = Arc::clone(workers);
         let weight = match dtype {
-            weights::DType::Q4_0 => Weight::Quantised(Format::Q4_0, bytes, workers),
-            weights::DType::Q8_0 => Weight::Quantised(Format::Q8_0, bytes, workers),
-            weights::DType::Q4K => Weight::Quantised(Format::Q4K, bytes, workers),
-            weights::DType::Q6K => Weight::Quantised(Format::Q6K, bytes, workers),
+            weights::DType::Q4_0 => Weight::Quantised(Format::Q4_0, Bytes::InFile(bytes), workers),
+            weights::DType::Q8_0 => Weight::Quantised(Format::Q8_0, Bytes::InFile(bytes), workers),
+            weights::DType::Q4K => Weight::Quantised(Format::Q4K, Bytes::InFile(bytes), workers),
+            weights::DType::Q6K => Weight::Quantised(Format::Q6K, Bytes::InFile(bytes), workers),
             weights::DType::F32 => Weight::Floats(DenseType::F32, bytes, workers),
             weights::DType::F16 => Weight::Floats(DenseType::F16, bytes, workers),
             weights::DType::BF16 => Weight::Floats(DenseType::Bf16, bytes, workers),
@@ -103,11 +121,32 @@ impl Linear {
         })
     }
 
+    /// A copy of f32 numbers `[out, in]` at 8 bits, `None` if their rows are not whole blocks.
+    pub fn at_eight_bits(weight: &Tensor, workers: &Arc<Workers>) -> Result<Option<Self>> {
+        let (n_out, n_in) = weight.dims2()?;
+        if !n_in.is_multiple_of(kernels::BLOCK) || !weight.device().is_cpu() {
+            return Ok(None);
+        }
+        let bytes = QTensor::quantize(&weight.contiguous()?, GgmlDType::Q8_0)?
+            .data()?
+            .into_owned();
+        let bytes = Bytes::Copied(bytes.into());
+        Ok(Some(Self {
+            weight: Weight::Quantised(Format::Q8_0, bytes, Arc::clone(workers)),
+            n_out,
+            n_in,
+        }))
+    }
+
     pub fn n_out(&self) -> usize {
         self.n_out
     }
 
-    /// The quantised matrix where it lies in the file.
+    pub fn n_in(&self) -> usize {
+        self.n_in
+    }
+
+    /// The matrix, if it is quantised.
     pub fn matrix(&self) -> Option<Matrix<'_>> {
         match &self.weight {
             Weight::Quantised(format, bytes, _) => {
@@ -119,7 +158,9 @@ impl Linear {
 
     /// Gives back the memory of a matrix that lies in a file and is not read for a while.
     pub fn release(&self) {
-        if let Weight::Quantised(_, bytes, _) | Weight::Floats(_, bytes, _) = &self.weight {
+        if let Weight::Quantised(_, Bytes::InFile(bytes), _) | Weight::Floats(_, bytes, _) =
+            &self.weight
+        {
             bytes.release();
         }
     }

@@ -9,14 +9,13 @@ use weights::Checkpoint;
 use crate::audio::AudioTower;
 use crate::cache::{KvCache, KvType};
 use crate::config::Config;
-use crate::conv::Map;
 use crate::embedder::{Embedder, EmbedderShape, to_host};
 use crate::error::{Error, Result};
 use crate::loader::{Compute, Loader, OnProgress, read_row};
 use crate::submodel::Submodel;
 use crate::text::{SequenceRows, TextModel, Trace};
 use crate::tokens::{MediaKind, Prompt, SoftTokens, Step, Tokens};
-use crate::vision::VisionTower;
+use crate::vision::{Map, VisionTower};
 use crate::workers::Workers;
 use crate::{MelFeatures, Pixels};
 
@@ -363,13 +362,13 @@ impl Model {
         let picture = Map {
             height: pixels.height,
             width: pixels.width,
-            data: Tensor::from_slice(
-                &pixels.data,
-                (pixels.height * pixels.width, 3),
-                &self.device,
-            )?,
+            channels: 3,
+            data: pixels.data.clone(),
         };
-        let rows = embedder.soft(&tower.forward(&picture, trace)?)?;
+        let seen = tower.forward(&self.workers, &picture, trace)?;
+        let shape = (seen.height * seen.width, seen.channels);
+        let seen = Tensor::from_vec(seen.data, shape, &self.device)?;
+        let rows = embedder.soft(&seen)?;
         Ok(SoftTokens {
             kind: MediaKind::Image,
             rows: to_host(&rows)?,

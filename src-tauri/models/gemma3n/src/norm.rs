@@ -34,6 +34,17 @@ impl RmsNorm {
         })
     }
 
+    /// The same norm, with every channel of its output multiplied by a number of its own.
+    pub fn scaled(mut self, by: &[f32]) -> Result<Self> {
+        self.values.iter_mut().zip(by).for_each(|(x, by)| *x *= by);
+        self.weight = Tensor::from_slice(&self.values, by.len(), self.weight.device())?;
+        Ok(self)
+    }
+
+    pub fn width(&self) -> usize {
+        self.values.len()
+    }
+
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         Ok(candle_nn::ops::rms_norm(
             &x.contiguous()?,

@@ -11,50 +11,12 @@ use crate::error::Result;
 /// Values that one task works on: enough to hide the cost of handing it out, and within a core's cache.
 const TASK: usize = 1 << 14;
 
-/// The tanh approximation of GELU, as everywhere in Gemma 3n.
-pub(crate) fn gelu(x: &Tensor) -> Result<Tensor> {
-    if !x.device().is_cpu() {
-        return Ok(x.gelu()?);
-    }
-    Ok(x.contiguous()?.apply_op1_no_bwd(&Gelu)?)
-}
-
 /// A bf16 matrix, whose rows may be strided, in f32.
 pub(crate) fn widen(x: &Tensor) -> Result<Tensor> {
     if !x.device().is_cpu() || x.rank() != 2 || x.stride()[1] != 1 {
         return Ok(x.to_dtype(DType::F32)?);
     }
     Ok(x.apply_op1_no_bwd(&Widen)?)
-}
-
-struct Gelu;
-
-impl CustomOp1 for Gelu {
-    fn name(&self) -> &'static str {
-        "gelu"
-    }
-
-    fn cpu_fwd(
-        &self,
-        storage: &CpuStorage,
-        layout: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (CpuStorage::F32(x), Some((start, end))) = (storage, layout.contiguous_offsets())
-        else {
-            return Err(TensorError::Msg("gelu takes contiguous f32 values".into()));
-        };
-        let mut out = vec![0f32; end - start];
-        out.par_chunks_mut(TASK)
-            .zip(x[start..end].par_chunks(TASK))
-            .for_each(|(out, x)| {
-                pulp::Arch::new().dispatch(|| {
-                    for (out, &x) in out.iter_mut().zip(x) {
-                        *out = kernels::math::gelu(x);
-                    }
-                });
-            });
-        Ok((CpuStorage::F32(out), layout.shape().clone()))
-    }
 }
 
 struct Widen;
@@ -103,26 +65,6 @@ mod tests {
     use super::*;
     use crate::testing::worst;
     use candle_core::Device;
-
-    #[test]
-    fn gelu_is_candles() {
-        let mut values: Vec<f32> = (-3000..3000).map(|i| i as f32 * 0.01).collect();
-        values.extend([0.0, -0.0, 1e-30, 1e4, -1e4, 1e30, -1e30]);
-        for len in (1..20).chain([values.len()]) {
-            let x = Tensor::new(&values[values.len() - len..], &Device::Cpu).unwrap();
-            let (ours, theirs) = (gelu(&x).unwrap(), x.gelu().unwrap());
-            let scale = (theirs.abs().unwrap() + 1.0).unwrap();
-            let ours = (ours / &scale).unwrap();
-            let theirs = (theirs / &scale).unwrap();
-            assert!(
-                worst(&ours, &theirs) < 3e-7,
-                "{len}: {}",
-                worst(&ours, &theirs)
-            );
-        }
-        let nan = Tensor::new(&[f32::NAN], &Device::Cpu).unwrap();
-        assert!(gelu(&nan).unwrap().to_vec1::<f32>().unwrap()[0].is_nan());
-    }
 
     #[test]
     fn widened_matrices_are_the_converted_ones() {

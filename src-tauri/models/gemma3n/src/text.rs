@@ -34,6 +34,7 @@ use layer::{Layer, Place, State};
 use per_layer::PerLayerInputs;
 use rope::Rotations;
 use scratch::Scratch;
+pub(crate) use scratch::room;
 
 pub(crate) const PREFIX: &str = "model.language_model";
 

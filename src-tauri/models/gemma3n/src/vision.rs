@@ -4,25 +4,27 @@
 //! 300M encoder and any other with the same building blocks load alike.
 
 mod block;
+mod map;
 
-use candle_core::Tensor;
+use kernels::rows;
 
 use crate::config::VisionConfig;
-use crate::conv::{Axis, Map, convolve};
 use crate::error::{Error, Result};
 use crate::linear::Linear;
 use crate::loader::Loader;
 use crate::norm::RmsNorm;
-use crate::pointwise::gelu;
-use block::{Block, full_convolution};
+use crate::text::room;
+use crate::workers::Workers;
+use block::Block;
+pub use map::Map;
+use map::{Convolution, Scratch, norm_and_gelu, product, strip_len};
 
 const PREFIX: &str = "model.vision_tower.timm_model";
 
 #[derive(Debug)]
 pub struct VisionTower {
-    stem: Linear,
-    stem_kernel: usize,
-    stem_bias: Tensor,
+    stem: Convolution,
+    stem_bias: Vec<f32>,
     stem_norm: RmsNorm,
     stages: Vec<Vec<Block>>,
     fusion: Fusion,
@@ -33,8 +35,7 @@ pub struct VisionTower {
 impl VisionTower {
     pub(crate) fn load(loader: &Loader, config: &VisionConfig) -> Result<Self> {
         let eps = config.rms_norm_eps;
-        let (stem, stem_kernel, _) =
-            full_convolution(loader, &format!("{PREFIX}.conv_stem.conv.weight"))?;
+        let stem = Convolution::load(loader, &format!("{PREFIX}.conv_stem.conv.weight"), 2, None)?;
         let mut channels = stem.n_out();
         let stem_norm = RmsNorm::load(
             loader,
@@ -42,7 +43,7 @@ impl VisionTower {
             channels,
             eps,
         )?;
-        let stem_bias = loader.tensor(&format!("{PREFIX}.conv_stem.conv.bias"), &[channels])?;
+        let stem_bias = loader.values(&format!("{PREFIX}.conv_stem.conv.bias"), &[channels])?;
 
         let mut stages = Vec::new();
         let mut stage_channels = Vec::new();
@@ -71,7 +72,6 @@ impl VisionTower {
         };
         Ok(Self {
             stem,
-            stem_kernel,
             stem_bias,
             stem_norm,
             stages,
@@ -84,7 +84,12 @@ impl VisionTower {
     /// A picture `[height * width, 3]` with values from 0 to 1, to `[soft tokens, hidden]`.
     ///
     /// `trace` sees the map after the stem, every block and the fusion, by the name of its tensors.
-    pub fn forward(&self, picture: &Map, trace: &mut dyn FnMut(&str, &Map)) -> Result<Tensor> {
+    pub(crate) fn forward(
+        &self,
+        workers: &Workers,
+        picture: &Map,
+        trace: &mut dyn FnMut(&str, &Map),
+    ) -> Result<Map> {
         if (picture.height, picture.width) != (self.image_size, self.image_size) {
             return Err(Error::PictureSize {
                 width: picture.width,
@@ -92,14 +97,20 @@ impl VisionTower {
                 expected: self.image_size,
             });
         }
-        let map = convolve(
-            picture,
-            &self.stem,
-            Axis::same(self.stem_kernel, 2, picture.height),
-            Axis::same(self.stem_kernel, 2, picture.width),
-        )?;
-        let biased = map.data.broadcast_add(&self.stem_bias)?;
-        let mut map = map.with(gelu(&self.stem_norm.forward(&biased)?)?);
+        let mut scratch = Scratch::default();
+        let (height, width) = self.stem.size(picture);
+        let channels = self.stem.n_out();
+        let mut map = Map::zeros(height, width, channels);
+        let Workers { cpu, pool } = workers;
+        let each = |first: usize, strip: &mut [f32], _: &mut _| {
+            pool.for_rows(strip.len() / channels, [&mut *strip], |_, [x]| {
+                rows::add_scaled(cpu, 1.0, &self.stem_bias, x);
+            })?;
+            norm_and_gelu(workers, &self.stem_norm, strip)?;
+            map.data[first * channels..][..strip.len()].copy_from_slice(strip);
+            Ok(())
+        };
+        self.stem.for_strips(workers, picture, &mut scratch, each)?;
         trace("stem", &map);
         let mut fine = None;
         for (s, stage) in self.stages.iter().enumerate() {
@@ -107,15 +118,16 @@ impl VisionTower {
                 fine = Some(map.clone());
             }
             for (b, block) in stage.iter().enumerate() {
-                map = block.forward(&map)?;
+                map = block.forward(workers, &map, &mut scratch)?;
                 trace(&format!("blocks.{s}.{b}"), &map);
             }
         }
         let fine = fine.expect("load made sure of two stages");
-        let fused = self.fusion.forward(&fine, &map)?;
+        let mut fused = self.fusion.forward(workers, &fine, &map, &mut scratch)?;
         trace("encoder", &fused);
         // The reference's factor; the norm that follows leaves of it only its effect on the epsilon.
-        Ok((fused.data * (self.hidden_size as f64).sqrt())?)
+        rows::scale(cpu, (self.hidden_size as f32).sqrt(), &mut fused.data);
+        Ok(fused)
     }
 }
 
@@ -154,36 +166,61 @@ impl Fusion {
         })
     }
 
-    fn forward(&self, fine: &Map, coarse: &Map) -> Result<Map> {
+    fn forward(
+        &self,
+        workers: &Workers,
+        fine: &Map,
+        coarse: &Map,
+        scratch: &mut Scratch,
+    ) -> Result<Map> {
         let (height, width) = (fine.height, fine.width);
-        let channels = coarse.channels()?;
-        if !height.is_multiple_of(self.grid) || !height.is_multiple_of(coarse.height) {
+        let fits = |len: usize, n: usize| n > 0 && len.is_multiple_of(n);
+        if !fits(height, self.grid) || !fits(height, coarse.height) || width != height {
             return Err(Error::PictureSize {
                 width: fine.width,
                 height: fine.height,
                 expected: self.grid,
             });
         }
-        // Nearest: every coarse pixel becomes a square of equal ones.
-        let times = height / coarse.height;
-        let upsampled = coarse
-            .data
-            .reshape((coarse.height, 1, coarse.width, 1, channels))?
-            .broadcast_as((coarse.height, times, coarse.width, times, channels))?
-            .reshape((height * width, channels))?;
-        let both = Tensor::cat(&[&fine.data, &upsampled], 1)?;
-        let x = self.pw_exp_norm.forward(&self.pw_exp.forward(&both)?)?;
-        let x = self.pw_proj.forward(&gelu(&x)?)?;
-        let x = self.pw_proj_norm.forward(&x)?;
-        let (side, hidden) = (height / self.grid, x.dim(1)?);
-        let pooled = x
-            .reshape((self.grid, side, self.grid, side, hidden))?
-            .mean((1, 3))?
-            .reshape((self.grid * self.grid, hidden))?;
-        Ok(Map {
-            height: self.grid,
-            width: self.grid,
-            data: self.norm.forward(&pooled)?,
-        })
+        let (n_in, hidden) = (fine.channels + coarse.channels, self.pw_proj.n_out());
+        let (times, side) = (height / coarse.height, height / self.grid);
+        let mut pooled = Map::zeros(self.grid, self.grid, hidden);
+        let Scratch {
+            rounded,
+            patches,
+            wide,
+        } = scratch;
+        let mut narrow = Vec::new();
+        let strip = strip_len(self.pw_exp.n_out());
+        for first in (0..fine.n_pixels()).step_by(strip) {
+            let n = strip.min(fine.n_pixels() - first);
+            let both = room(patches, n * n_in);
+            workers.pool.for_rows(n, [&mut *both], |pixel, [both]| {
+                let pixel = first + pixel;
+                // Nearest: every coarse pixel becomes a square of equal ones.
+                let below = pixel / width / times * coarse.width + pixel % width / times;
+                let (left, right) = both.split_at_mut(fine.channels);
+                left.copy_from_slice(&fine.data[pixel * fine.channels..][..fine.channels]);
+                right.copy_from_slice(&coarse.data[below * coarse.channels..][..coarse.channels]);
+            })?;
+            let wide = room(wide, n * self.pw_exp.n_out());
+            product(workers, &self.pw_exp, both, n_in, rounded, wide)?;
+            norm_and_gelu(workers, &self.pw_exp_norm, wide)?;
+            let narrow = room(&mut narrow, n * hidden);
+            let expanded = self.pw_exp.n_out();
+            product(workers, &self.pw_proj, wide, expanded, rounded, narrow)?;
+            let Workers { cpu, pool } = workers;
+            pool.for_rows(n, [&mut *narrow], |_, [x]| self.pw_proj_norm.apply(cpu, x))?;
+            let share = 1.0 / (side * side) as f32;
+            for (pixel, x) in (first..).zip(narrow.chunks_exact(hidden)) {
+                let cell = pixel / width / side * self.grid + pixel % width / side;
+                let cell = &mut pooled.data[cell * hidden..][..hidden];
+                rows::add_scaled(cpu, share, x, cell);
+            }
+        }
+        for cell in pooled.data.chunks_exact_mut(hidden) {
+            self.norm.apply(&workers.cpu, cell);
+        }
+        Ok(pooled)
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct Scratch {
 }
 
 /// A buffer of `len` numbers, whose contents are to be overwritten.
-pub(super) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+pub(crate) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     buffer.resize(len, 0.0);
     buffer
 }

@@ -1,13 +1,14 @@
 //! The three kinds of blocks of MobileNet-V5. What its files call "bn" is an RMSNorm over channels.
 
-use candle_core::Tensor;
+use kernels::{Attention, Floats, KV_BLOCK, KvBlock, attend, rows};
 
-use crate::conv::{Axis, Map, convolve, convolve_depthwise};
+use super::map::{Convolution, Depthwise, Map, Scratch, norm_and_gelu, product, strip_len};
 use crate::error::Result;
 use crate::linear::Linear;
 use crate::loader::Loader;
 use crate::norm::RmsNorm;
-use crate::pointwise::gelu;
+use crate::text::room;
+use crate::workers::Workers;
 
 #[derive(Debug)]
 pub(super) enum Block {
@@ -54,22 +55,33 @@ impl Block {
         }
     }
 
-    pub fn forward(&self, map: &Map) -> Result<Map> {
+    pub fn forward(&self, workers: &Workers, map: &Map, scratch: &mut Scratch) -> Result<Map> {
         match self {
-            Self::EdgeResidual(block) => block.forward(map),
-            Self::InvertedBottleneck(block) => block.forward(map),
-            Self::MultiQueryAttention(block) => block.forward(map),
+            Self::EdgeResidual(block) => block.forward(workers, map, scratch),
+            Self::InvertedBottleneck(block) => block.forward(workers, map, scratch),
+            Self::MultiQueryAttention(block) => block.forward(workers, map, scratch),
         }
     }
 }
 
-/// Adds the input where the block kept its shape.
-fn skip(input: &Map, output: Map) -> Result<Map> {
-    if input.data.dims() != output.data.dims() {
-        return Ok(output);
-    }
-    let sum = (&output.data + &input.data)?;
-    Ok(output.with(sum))
+/// Norms the rows of a strip of `output` and adds those of the input where the block kept its shape.
+fn norm_and_skip(
+    workers: &Workers,
+    norm: &RmsNorm,
+    input: &Map,
+    keeps_shape: bool,
+    first: usize,
+    strip: &mut [f32],
+) -> Result<()> {
+    let Workers { cpu, pool } = workers;
+    let width = norm.width();
+    pool.for_rows(strip.len() / width, [strip], |row, [out]| {
+        norm.apply(cpu, out);
+        if keeps_shape {
+            rows::add_scaled(cpu, 1.0, &input.data[(first + row) * width..][..width], out);
+        }
+    })?;
+    Ok(())
 }
 
 /// Tensors below one prefix.
@@ -93,11 +105,14 @@ impl Files<'_, '_> {
         RmsNorm::load(self.loader, &self.name(name), width, self.eps)
     }
 
+    fn n_out(&self, name: &str) -> usize {
+        let shape = self.shape(name).unwrap_or_default();
+        shape.first().copied().unwrap_or(0)
+    }
+
     /// A 1x1 convolution, as wide as the file says.
     fn pointwise(&self, name: &str, n_in: usize) -> Result<Linear> {
-        let n_out = self
-            .shape(name)
-            .map_or(0, |s| s.first().copied().unwrap_or(0));
+        let n_out = self.n_out(name);
         self.loader.pointwise(&self.name(name), n_out, n_in)
     }
 
@@ -113,68 +128,21 @@ impl Files<'_, '_> {
             return Ok(None);
         };
         let kernel = shape.last().copied().unwrap_or(0).max(1);
-        let weight = self
-            .loader
-            .tensor(&self.name(conv), &[channels, 1, kernel, kernel])?
-            .reshape((channels, kernel * kernel))?
-            .t()?
-            .contiguous()?;
-        Ok(Some(Depthwise {
-            weight,
-            kernel,
-            stride,
-            norm: self.norm(norm, channels)?,
-        }))
+        let norm = self.norm(norm, channels)?;
+        let name = self.name(conv);
+        Depthwise::load(self.loader, &name, kernel, channels, stride, norm).map(Some)
     }
 
-    fn layer_scale(&self, width: usize) -> Result<Tensor> {
+    fn layer_scale(&self, width: usize) -> Result<Vec<f32>> {
         self.loader
-            .tensor(&self.name("layer_scale.gamma"), &[width])
-    }
-}
-
-/// A full convolution `[out, in, kernel, kernel]` ready for [`convolve`], its kernel and its inputs.
-pub(super) fn full_convolution(loader: &Loader, name: &str) -> Result<(Linear, usize, usize)> {
-    let shape = match loader.checkpoint().tensor(name) {
-        Some(view) if view.shape.len() == 4 => view.shape.to_vec(),
-        // Asking for it makes the sentence: missing, or not four axes.
-        _ => loader.tensor(name, &[0; 4])?.dims().to_vec(),
-    };
-    let (n_out, n_in, kernel) = (shape[0], shape[1], shape[2]);
-    let weight = loader
-        .tensor(name, &[n_out, n_in, kernel, kernel])?
-        .permute((0, 2, 3, 1))?
-        .reshape((n_out, kernel * kernel * n_in))?;
-    Ok((Linear::dense(weight), kernel, n_in))
-}
-
-#[derive(Debug)]
-struct Depthwise {
-    /// `[kernel * kernel, channels]`
-    weight: Tensor,
-    kernel: usize,
-    stride: usize,
-    norm: RmsNorm,
-}
-
-impl Depthwise {
-    fn forward(&self, map: &Map) -> Result<Map> {
-        let map = convolve_depthwise(
-            map,
-            &self.weight,
-            Axis::same(self.kernel, self.stride, map.height),
-            Axis::same(self.kernel, self.stride, map.width),
-        )?;
-        Ok(map.with(self.norm.forward(&map.data)?))
+            .values(&self.name("layer_scale.gamma"), &[width])
     }
 }
 
 /// A full convolution that widens, then a 1x1 one that narrows.
 #[derive(Debug)]
 pub(super) struct EdgeResidual {
-    conv_exp: Linear,
-    kernel: usize,
-    stride: usize,
+    conv_exp: Convolution,
     bn1: RmsNorm,
     conv_pwl: Linear,
     bn2: RmsNorm,
@@ -182,29 +150,30 @@ pub(super) struct EdgeResidual {
 
 impl EdgeResidual {
     fn load(files: &Files, stride: usize) -> Result<Self> {
-        let (conv_exp, kernel, _) = full_convolution(files.loader, &files.name("conv_exp.weight"))?;
-        let width = conv_exp.n_out();
+        let width = files.n_out("conv_exp.weight");
         let conv_pwl = files.pointwise("conv_pwl.weight", width)?;
+        let name = files.name("conv_exp.weight");
         Ok(Self {
-            kernel,
-            stride,
+            conv_exp: Convolution::load(files.loader, &name, stride, Some(&conv_pwl))?,
             bn1: files.norm("bn1.weight", width)?,
             bn2: files.norm("bn2.weight", conv_pwl.n_out())?,
-            conv_exp,
             conv_pwl,
         })
     }
 
-    fn forward(&self, input: &Map) -> Result<Map> {
-        let map = convolve(
-            input,
-            &self.conv_exp,
-            Axis::same(self.kernel, self.stride, input.height),
-            Axis::same(self.kernel, self.stride, input.width),
-        )?;
-        let x = gelu(&self.bn1.forward(&map.data)?)?;
-        let x = self.bn2.forward(&self.conv_pwl.forward(&x)?)?;
-        skip(input, map.with(x))
+    fn forward(&self, workers: &Workers, input: &Map, scratch: &mut Scratch) -> Result<Map> {
+        let (height, width) = self.conv_exp.size(input);
+        let (expanded, n_out) = (self.conv_exp.n_out(), self.conv_pwl.n_out());
+        let mut output = Map::zeros(height, width, n_out);
+        let keeps_shape = (height, width, n_out) == (input.height, input.width, input.channels);
+        let each = |first: usize, wide: &mut [f32], rounded: &mut _| {
+            norm_and_gelu(workers, &self.bn1, wide)?;
+            let strip = &mut output.data[first * n_out..][..wide.len() / expanded * n_out];
+            product(workers, &self.conv_pwl, wide, expanded, rounded, strip)?;
+            norm_and_skip(workers, &self.bn2, input, keeps_shape, first, strip)
+        };
+        self.conv_exp.for_strips(workers, input, scratch, each)?;
+        Ok(output)
     }
 }
 
@@ -216,8 +185,8 @@ pub(super) struct InvertedBottleneck {
     pw_exp_norm: RmsNorm,
     dw_mid: Option<Depthwise>,
     pw_proj: Linear,
+    /// With the layer's scale in its weights.
     pw_proj_norm: RmsNorm,
-    layer_scale: Tensor,
 }
 
 impl InvertedBottleneck {
@@ -229,6 +198,7 @@ impl InvertedBottleneck {
         let start_stride = if dw_mid.is_some() { 1 } else { stride };
         let pw_proj = files.pointwise("pw_proj.conv.weight", width)?;
         let n_out = pw_proj.n_out();
+        let pw_proj_norm = files.norm("pw_proj.bn.weight", n_out)?;
         Ok(Self {
             dw_start: files.depthwise(
                 "dw_start.conv.weight",
@@ -237,29 +207,83 @@ impl InvertedBottleneck {
                 start_stride,
             )?,
             pw_exp_norm: files.norm("pw_exp.bn.weight", width)?,
-            pw_proj_norm: files.norm("pw_proj.bn.weight", n_out)?,
-            layer_scale: files.layer_scale(n_out)?,
+            pw_proj_norm: pw_proj_norm.scaled(&files.layer_scale(n_out)?)?,
             pw_exp,
             dw_mid,
             pw_proj,
         })
     }
 
-    fn forward(&self, input: &Map) -> Result<Map> {
-        let mut map = match &self.dw_start {
-            Some(depthwise) => depthwise.forward(input)?,
-            None => input.clone(),
+    fn forward(&self, workers: &Workers, input: &Map, scratch: &mut Scratch) -> Result<Map> {
+        let started = match &self.dw_start {
+            Some(depthwise) => Some(depthwise.forward(workers, input, false)?),
+            None => None,
         };
-        let x = self.pw_exp.forward(&map.data)?;
-        map = map.with(gelu(&self.pw_exp_norm.forward(&x)?)?);
-        if let Some(depthwise) = &self.dw_mid {
-            map = depthwise.forward(&map)?;
-            map = map.with(gelu(&map.data)?);
-        }
-        let x = self
-            .pw_proj_norm
-            .forward(&self.pw_proj.forward(&map.data)?)?;
-        skip(input, map.with(x.broadcast_mul(&self.layer_scale)?))
+        let started = started.as_ref().unwrap_or(input);
+        let expanded = self.pw_exp.n_out();
+        let Some(dw_mid) = &self.dw_mid else {
+            let mut output = Map::zeros(started.height, started.width, self.pw_proj.n_out());
+            let strip = strip_len(expanded);
+            for first in (0..started.n_pixels()).step_by(strip) {
+                let n = strip.min(started.n_pixels() - first);
+                let x = &started.data[first * started.channels..][..n * started.channels];
+                let wide = room(&mut scratch.wide, n * expanded);
+                self.expand(workers, x, &mut scratch.rounded, wide)?;
+                self.narrow(
+                    workers,
+                    input,
+                    first,
+                    wide,
+                    &mut scratch.rounded,
+                    &mut output,
+                )?;
+            }
+            return Ok(output);
+        };
+        let mut wide = Map::zeros(started.height, started.width, expanded);
+        self.expand(workers, &started.data, &mut scratch.rounded, &mut wide.data)?;
+        let mut wide = dw_mid.forward(workers, &wide, true)?;
+        let mut output = Map::zeros(wide.height, wide.width, self.pw_proj.n_out());
+        let rounded = &mut scratch.rounded;
+        self.narrow(workers, input, 0, &mut wide.data, rounded, &mut output)?;
+        Ok(output)
+    }
+
+    fn expand(
+        &self,
+        workers: &Workers,
+        x: &[f32],
+        rounded: &mut kernels::Activations,
+        wide: &mut [f32],
+    ) -> Result<()> {
+        let n_in = self.pw_exp.n_in();
+        product(workers, &self.pw_exp, x, n_in, rounded, wide)?;
+        norm_and_gelu(workers, &self.pw_exp_norm, wide)
+    }
+
+    /// From wide pixels to those of `output` from number `first` on.
+    fn narrow(
+        &self,
+        workers: &Workers,
+        input: &Map,
+        first: usize,
+        wide: &mut [f32],
+        rounded: &mut kernels::Activations,
+        output: &mut Map,
+    ) -> Result<()> {
+        let (n_in, n_out) = (self.pw_proj.n_in(), self.pw_proj.n_out());
+        let keeps_shape = (output.height, output.width, output.channels)
+            == (input.height, input.width, input.channels);
+        let strip = &mut output.data[first * n_out..][..wide.len() / n_in * n_out];
+        product(workers, &self.pw_proj, wide, n_in, rounded, strip)?;
+        norm_and_skip(
+            workers,
+            &self.pw_proj_norm,
+            input,
+            keeps_shape,
+            first,
+            strip,
+        )
     }
 }
 
@@ -271,7 +295,7 @@ pub(super) struct MultiQueryAttention {
     key: KeyValue,
     value: KeyValue,
     output: Linear,
-    layer_scale: Tensor,
+    layer_scale: Vec<f32>,
 }
 
 #[derive(Debug)]
@@ -281,7 +305,8 @@ struct KeyValue {
 }
 
 impl KeyValue {
-    fn load(files: &Files, name: &str, channels: usize) -> Result<Self> {
+    fn load(files: &Files, name: &str, channels: usize, dim: usize) -> Result<Self> {
+        let proj = files.name(&format!("attn.{name}.proj.weight"));
         Ok(Self {
             down_conv: files.depthwise(
                 &format!("attn.{name}.down_conv.weight"),
@@ -289,46 +314,126 @@ impl KeyValue {
                 channels,
                 2,
             )?,
-            proj: files.pointwise(&format!("attn.{name}.proj.weight"), channels)?,
+            proj: files.loader.pointwise(&proj, dim, channels)?,
         })
     }
 
-    fn forward(&self, map: &Map) -> Result<Tensor> {
-        match &self.down_conv {
-            Some(depthwise) => self.proj.forward(&depthwise.forward(map)?.data),
-            None => self.proj.forward(&map.data),
-        }
+    /// `[keys, head_dim]`
+    fn forward(&self, workers: &Workers, map: &Map, scratch: &mut Scratch) -> Result<Vec<f32>> {
+        let smaller = match &self.down_conv {
+            Some(depthwise) => Some(depthwise.forward(workers, map, false)?),
+            None => None,
+        };
+        let map = smaller.as_ref().unwrap_or(map);
+        let mut out = vec![0.0; map.n_pixels() * self.proj.n_out()];
+        let rounded = &mut scratch.rounded;
+        product(
+            workers,
+            &self.proj,
+            &map.data,
+            map.channels,
+            rounded,
+            &mut out,
+        )?;
+        Ok(out)
     }
 }
 
 impl MultiQueryAttention {
     fn load(files: &Files, n_in: usize) -> Result<Self> {
-        let query = files.pointwise("attn.query.proj.weight", n_in)?;
-        let output = files.pointwise("attn.output.proj.weight", query.n_out())?;
+        let dim = files.n_out("attn.key.proj.weight");
+        let loaded = |name: &str, n_out, n_in| {
+            let name = files.name(&format!("attn.{name}.proj.weight"));
+            files.loader.pointwise(&name, n_out, n_in)
+        };
+        // Whole heads, and as many channels as there were: a file that has others is refused.
+        let width = files.n_out("attn.query.proj.weight") / dim.max(1) * dim;
+        let query = loaded("query", width, n_in)?;
+        let output = loaded("output", n_in, width)?;
         Ok(Self {
             norm: files.norm("norm.weight", n_in)?,
-            key: KeyValue::load(files, "key", n_in)?,
-            value: KeyValue::load(files, "value", n_in)?,
-            layer_scale: files.layer_scale(output.n_out())?,
+            key: KeyValue::load(files, "key", n_in, dim)?,
+            value: KeyValue::load(files, "value", n_in, dim)?,
+            layer_scale: files.layer_scale(n_in)?,
             query,
             output,
         })
     }
 
-    fn forward(&self, input: &Map) -> Result<Map> {
-        let normed = input.with(self.norm.forward(&input.data)?);
-        let k = self.key.forward(&normed)?; // [keys, head_dim]
-        let v = self.value.forward(&normed)?;
-        let (head_dim, width) = (k.dim(1)?, self.query.n_out());
-        let pixels = input.data.dim(0)?;
-        // All heads share the keys, so a head's query is just one more row.
-        let q = self
-            .query
-            .forward(&normed.data)?
-            .reshape((pixels * width / head_dim, head_dim))?;
-        let scores = (q.matmul(&k.t()?)? * (head_dim as f64).powf(-0.5))?;
-        let mixed = candle_nn::ops::softmax_last_dim(&scores)?.matmul(&v)?;
-        let x = self.output.forward(&mixed.reshape((pixels, width))?)?;
-        skip(input, input.with(x.broadcast_mul(&self.layer_scale)?))
+    fn forward(&self, workers: &Workers, input: &Map, scratch: &mut Scratch) -> Result<Map> {
+        let Workers { cpu, pool } = workers;
+        let n_pixels = input.n_pixels();
+        let mut normed = input.clone();
+        pool.for_rows(n_pixels, [&mut normed.data], |_, [x]| {
+            self.norm.apply(cpu, x)
+        })?;
+        let mut keys = self.key.forward(workers, &normed, scratch)?;
+        let values = self.value.forward(workers, &normed, scratch)?;
+        let (width, dim) = (self.query.n_out(), self.key.proj.n_out());
+        rows::scale(cpu, (dim as f32).powf(-0.5), &mut keys);
+        let mut queries = vec![0.0; n_pixels * width];
+        let rounded = &mut scratch.rounded;
+        product(
+            workers,
+            &self.query,
+            &normed.data,
+            normed.channels,
+            rounded,
+            &mut queries,
+        )?;
+
+        let blocks: Vec<(Vec<f32>, Vec<f32>)> = keys
+            .chunks(KV_BLOCK * dim)
+            .zip(values.chunks(KV_BLOCK * dim))
+            .map(|(keys, values)| in_block(keys, values, dim))
+            .collect();
+        let blocks: Vec<KvBlock> = (blocks.iter().enumerate())
+            .map(|(n, (keys, values))| KvBlock {
+                start: n * KV_BLOCK,
+                keys: Floats::F32(keys),
+                values: Floats::F32(values),
+            })
+            .collect();
+        let mixed = room(&mut scratch.wide, n_pixels * width);
+        let attention = Attention {
+            n_heads: width / dim,
+            n_kv_heads: 1,
+            head_dim: dim,
+            queries: &queries,
+            visible: &vec![0..keys.len() / dim; n_pixels],
+            blocks: &blocks,
+        };
+        attend(cpu, pool, &attention, mixed)?;
+        let mut added = normed; // Its numbers are used up.
+        product(
+            workers,
+            &self.output,
+            mixed,
+            width,
+            &mut scratch.rounded,
+            &mut added.data,
+        )?;
+        let mut output = input.clone();
+        pool.for_rows(
+            n_pixels,
+            [&mut output.data, &mut added.data],
+            |_, [out, x]| {
+                rows::add_product(cpu, x, &self.layer_scale, out);
+            },
+        )?;
+        Ok(output)
     }
+}
+
+/// Up to [`KV_BLOCK`] keys and values `[keys, dim]` as a block of them lies: filled up, and the values transposed.
+fn in_block(keys: &[f32], values: &[f32], dim: usize) -> (Vec<f32>, Vec<f32>) {
+    let mut padded = keys.to_vec();
+    padded.resize(KV_BLOCK * dim, 0.0);
+    let mut transposed = vec![0.0; KV_BLOCK * dim];
+    for (n, value) in values.chunks_exact(dim).enumerate() {
+        for (d, &x) in value.iter().enumerate() {
+            transposed[d * KV_BLOCK + n] = x;
+        }
+    }
+    (padded, transposed)
 }

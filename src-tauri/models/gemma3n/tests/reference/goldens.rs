@@ -29,7 +29,8 @@ fn vision() {
                     return;
                 };
                 let golden = golden.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap();
-                close_relative(&format!("{name} {stage}"), &map.data, &golden, TOWER);
+                let ours = Tensor::new(map.data.as_slice(), golden.device()).unwrap();
+                close_relative(&format!("{name} {stage}"), &ours, &golden, TOWER);
                 compared += 1;
             })
             .unwrap();
