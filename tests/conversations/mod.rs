@@ -92,6 +92,15 @@ fn a_conversation_is_there_tomorrow() {
     window.press(ESCAPE);
     wait_for(&window, "[data-slot=thread]", 2);
 
+    // The menu is as tall as what it offers, not as the window.
+    window.click("header [data-slot=pop-menu]");
+    let per_row = window.js(
+        "const list = document.querySelector('[data-slot=pop-menu-list]:popover-open');
+         return list.offsetHeight / list.querySelectorAll('button').length",
+    );
+    assert!(per_row.as_f64().is_some_and(|px| px < 60.0), "{per_row}");
+    window.press(ESCAPE);
+
     // Named, and taken elsewhere.
     choose(&window, "rename");
     // The old title is selected, and goes.
@@ -135,6 +144,7 @@ fn a_conversation_is_there_tomorrow() {
     window.click("[data-slot=confirm-yes]");
     wait_for(&window, "[data-slot=thread]", 1);
     window.find("[data-slot=first-question]");
+    window.wait_for_focus("question");
     drop(window);
     let window = desktop.open(&[]);
     wait_for(&window, "[data-slot=thread]", 1);

@@ -2,7 +2,7 @@ import { mount } from "svelte";
 
 import "./app.css";
 import { tauriClient, type Client } from "./lib/ipc/client";
-import Main from "./views/Main.svelte";
+import App from "./views/App.svelte";
 
 async function client(): Promise<Client> {
   // `npm run dev` in a plain browser. The import falls out of the built UI.
@@ -21,4 +21,4 @@ async function client(): Promise<Client> {
 }
 
 const target = document.getElementById("app");
-if (target) mount(Main, { target, props: { client: await client() } });
+if (target) mount(App, { target, props: { client: await client() } });

@@ -196,14 +196,29 @@ fn shares_a_word(title: &str, source: &str) -> bool {
     title
         .split(|c: char| !c.is_alphanumeric())
         .filter_map(stem)
-        .any(|stem| source.contains(stem))
+        .any(|stem| begins_a_word(stem, &source))
+}
+
+/// A "thousand" shares nothing with a "lighthouse", but where words are not set apart, one may begin anywhere.
+fn begins_a_word(stem: &str, source: &str) -> bool {
+    source.match_indices(stem).any(|(at, _)| {
+        let before = source[..at].chars().next_back();
+        !before.is_some_and(|c| c.is_alphanumeric() && has_spaces(c))
+    })
+}
+
+fn has_spaces(script_of: char) -> bool {
+    script_of < '\u{2e80}'
 }
 
 /// The beginning of a word, which survives most endings; none of a word that says little.
 fn stem(word: &str) -> Option<&str> {
     // Scripts without spaces put much into two characters.
-    let has_spaces = word.chars().next()? < '\u{2e80}';
-    let length = if has_spaces { 4 } else { 2 };
+    let length = if has_spaces(word.chars().next()?) {
+        4
+    } else {
+        2
+    };
     let (last, c) = word.char_indices().nth(length - 1)?;
     Some(&word[..last + c.len_utf8()])
 }
@@ -234,6 +249,7 @@ mod tests {
             ("**Why the sky is blue**", Some("Why the sky is blue")),
             ("Title: \"Blue light\"\nIt is…", Some("Blue light")),
             ("The meeting is on Monday", None),
+            ("Forty four catteries", None),
             ("Air scatters blue light.", None),
             ("", None),
             ("…", None),

@@ -166,9 +166,11 @@ fn stored_message(message: Message) -> StoredMessage {
         parts: message.parts.into_iter().map(message_part).collect(),
         created_ms: message.created_ms as f64,
         model: message.model,
-        failure: message
-            .failure
-            .map(|failure| ApiError::new(code_of_name(&failure.code), failure.message)),
+        failure: message.failure.map(|failure| ApiError {
+            code: code_of_name(&failure.code),
+            message: failure.message,
+            subject: failure.subject,
+        }),
         figures: message.figures.map(|f| Figures {
             context_full: f.context_full,
             prompt_tokens: f.prompt_tokens,

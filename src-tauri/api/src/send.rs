@@ -146,6 +146,7 @@ impl Record<'_, '_> {
             let failure = Failure {
                 code: code_name(error.code),
                 message: error.message.clone(),
+                subject: error.subject.clone(),
             };
             let ending = Ending {
                 state,

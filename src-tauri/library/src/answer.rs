@@ -114,7 +114,8 @@ impl Library {
         db.execute(
             "UPDATE messages SET state = ?2, failure_code = ?3, failure = ?4, prompt_tokens = ?5,
                  completion_tokens = ?6, context_tokens = ?7, first_token_ms = ?8,
-                 prefill_per_second = ?9, decode_per_second = ?10, context_full = ?11
+                 prefill_per_second = ?9, decode_per_second = ?10, context_full = ?11,
+                 failure_subject = ?12
              WHERE id = ?1",
             params![
                 message,
@@ -128,6 +129,7 @@ impl Library {
                 figures.map(|f| f.prefill_per_second),
                 figures.map(|f| f.decode_per_second),
                 figures.map(|f| f.context_full),
+                failure.and_then(|f| f.subject.as_deref()),
             ],
         )
         .map_err(|e| self.store_error(e))?;

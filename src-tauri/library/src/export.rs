@@ -175,7 +175,14 @@ impl Library {
             thread.title,
             date(thread.created_ms)
         );
-        for message in self.conversation(id)? {
+        let messages = self.conversation(id)?;
+        if attachments.is_none() && attached(&messages).next().is_some() {
+            text.push_str(
+                "\nIts pictures and sounds are not part of this file: \
+                 export it as JSON, or everything, to take them along.\n",
+            );
+        }
+        for message in messages {
             let who = match message.role {
                 Role::User => "You",
                 Role::Assistant => "Sotto",
@@ -194,7 +201,7 @@ impl Library {
                             Some(folder) => {
                                 format!("{kind}: [{}]({folder}/{})", file.name, file.file)
                             }
-                            None => format!("{kind}: {}", file.name),
+                            None => format!("{kind}: {} (in Sotto)", file.name),
                         }
                     }
                 };

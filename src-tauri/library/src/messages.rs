@@ -47,6 +47,9 @@ pub enum Part {
 pub struct Failure {
     pub code: String,
     pub message: String,
+    /// The file or folder that it is about, as the user calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
 }
 
 /// What was measured while an answer was written. Exports have it under these names.
@@ -429,12 +432,17 @@ pub(crate) fn insert_row(
 }
 
 const MESSAGE: &str = "id, parent, role, state, created_ms, model, failure_code, failure, prompt_tokens,
-     completion_tokens, context_tokens, first_token_ms, prefill_per_second, decode_per_second, context_full";
+     completion_tokens, context_tokens, first_token_ms, prefill_per_second, decode_per_second, context_full,
+     failure_subject";
 
 /// A row of [`MESSAGE`], still without its parts and siblings.
 fn message(row: &Row) -> rusqlite::Result<Message> {
     let failure = match (row.get(6)?, row.get(7)?) {
-        (Some(code), Some(message)) => Some(Failure { code, message }),
+        (Some(code), Some(message)) => Some(Failure {
+            code,
+            message,
+            subject: row.get(15)?,
+        }),
         _ => None,
     };
     let figures = match row.get(8)? {

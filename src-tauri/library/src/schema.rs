@@ -118,6 +118,7 @@ const MIGRATIONS: &[&str] = &[
     INSERT INTO note_words(note_words, rank) VALUES ('secure-delete', 1);
     INSERT INTO line_words(line_words, rank) VALUES ('secure-delete', 1);
 ",
+    "ALTER TABLE messages ADD COLUMN failure_subject TEXT;",
 ];
 
 /// Brings the database to the current version; refuses one that is newer.

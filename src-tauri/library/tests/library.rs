@@ -291,6 +291,7 @@ fn a_dropped_answer_is_interrupted_and_a_failed_one_says_why() {
     let failure = Failure {
         code: "too_long".into(),
         message: "It is too long.".into(),
+        subject: Some("minutes of the year.txt".into()),
     };
     let end = Ending {
         failure: Some(failure.clone()),
@@ -415,6 +416,21 @@ fn one_exported_thread_brings_its_files() {
         assert!(error.contains(expected), "{error}");
         assert!(third.threads().unwrap().is_empty());
     }
+}
+
+#[test]
+fn markdown_says_that_its_pictures_are_elsewhere() {
+    let (folder, library) = empty();
+    let picture = library.add_bytes(b"pixels", "cat.png").unwrap();
+    let parts = [Part::Picture(picture), Part::Text("What is it?".into())];
+    let (_, answer) = library.ask(None, None, &parts, None).unwrap();
+    let file = folder.path().join("out.md");
+    library
+        .export_thread(answer.thread(), Format::Markdown, &file)
+        .unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("export it as JSON, or everything"), "{text}");
+    assert!(text.contains("\nPicture: cat.png (in Sotto)\n"), "{text}");
 }
 
 #[test]

@@ -73,9 +73,11 @@ describe("the list", () => {
     expect(screen.getByText(/“The sky” and the files that only it has/)).toBeTruthy();
     await fireEvent.click(screen.getByRole("button", { name: "Cancel" }));
     expect(threads.list).toHaveLength(1);
+    slots("thread")[0]?.focus();
     await fireEvent.keyDown(slots("thread")[0] as HTMLElement, { key: "Delete" });
     await click("confirm-yes");
     await waitFor(() => expect(threads.list).toEqual([]));
+    await waitFor(() => expect(document.activeElement).toBe(slot("question")));
     expect(slot("thread")).toBeNull();
   });
 

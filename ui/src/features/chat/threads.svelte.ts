@@ -2,20 +2,16 @@ import { SvelteSet } from "svelte/reactivity";
 
 import { ApiFailure, type Client, type ExportFormat, type SearchHit, type ThreadEntry } from "../../lib/ipc/client";
 import { m } from "../../lib/i18n/i18n.svelte";
+import { Search } from "../../lib/search.svelte";
 import { jsonKind, markdownKind } from "./files";
-
-/** How long the typing has to rest before the library is searched. */
-const SEARCH_REST_MS = 120;
 
 /** The list of conversations, and what can be done with one of them. */
 export class ThreadsController {
   #client: Client;
   #list = $state.raw<readonly ThreadEntry[]>([]);
-  #hits = $state.raw<readonly SearchHit[] | null>(null);
   #failure = $state.raw<ApiFailure | null>(null);
   #isOpen = $state(false);
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #query = $state("");
+  readonly search = new Search<SearchHit>((query) => this.#attempt(() => this.#client.search(query)));
   /** Threads in which an answer is being written. */
   readonly writing = new SvelteSet<string>();
   /** Where the last export went. */
@@ -32,11 +28,6 @@ export class ThreadsController {
     return this.#list;
   }
 
-  /** What the search found; null while nothing is searched for. */
-  get hits(): readonly SearchHit[] | null {
-    return this.#hits;
-  }
-
   get failure(): ApiFailure | null {
     return this.#failure;
   }
@@ -44,17 +35,6 @@ export class ThreadsController {
   /** Whether the library could be opened. */
   get isOpen(): boolean {
     return this.#isOpen;
-  }
-
-  get query(): string {
-    return this.#query;
-  }
-
-  set query(query: string) {
-    this.#query = query;
-    clearTimeout(this.#timer);
-    if (query.trim() === "") this.#hits = null;
-    else this.#timer = setTimeout(() => void this.#search(query), SEARCH_REST_MS);
   }
 
   /** Opens the library. Resolves with its threads, or with null if it cannot be opened. */
@@ -70,7 +50,7 @@ export class ThreadsController {
   /** Reads the list anew, after something has changed in the library. */
   async refresh() {
     await this.#attempt(() => this.#load());
-    if (this.#hits !== null) await this.#search(this.#query);
+    await this.search.refresh();
   }
 
   async rename(thread: ThreadEntry, title: string) {
@@ -109,12 +89,6 @@ export class ThreadsController {
 
   async #load() {
     this.#list = await this.#client.threads();
-  }
-
-  async #search(query: string) {
-    const hits = await this.#attempt(() => this.#client.search(query));
-    // The user may have typed on meanwhile.
-    if (hits && query === this.#query) this.#hits = hits;
   }
 
   async #change(change: () => Promise<void>): Promise<boolean> {

@@ -37,14 +37,14 @@ test("the latest comes first, a pinned one before it", async () => {
 
 test("the search finds words in titles and messages, and ends with its words", async () => {
   const { threads } = await setUp();
-  threads.query = "scatters";
+  threads.search.query = "scatters";
   await rest();
-  expect(threads.hits?.map((hit) => [hit.thread.title, hit.excerpt[0]?.text])).toEqual([["The sky", "scatters"]]);
-  threads.query = "nowhere";
+  expect(threads.search.hits?.map((hit) => [hit.thread.title, hit.excerpt[0]?.text])).toEqual([["The sky", "scatters"]]);
+  threads.search.query = "nowhere";
   await rest();
-  expect(threads.hits).toEqual([]);
-  threads.query = " ";
-  expect(threads.hits).toBeNull();
+  expect(threads.search.hits).toEqual([]);
+  threads.search.query = " ";
+  expect(threads.search.hits).toBeNull();
 });
 
 test("a new name is kept, an empty one is not", async () => {

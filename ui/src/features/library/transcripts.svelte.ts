@@ -1,9 +1,7 @@
 import { ApiFailure, type ChannelName, type Client, type StoredLine, type TranscriptFile } from "../../lib/ipc/client";
 import type { FileKind, MarkInfo, TranscriptHit, TranscriptInfo, TranscriptView } from "../../lib/ipc/client";
 import { m } from "../../lib/i18n/i18n.svelte";
-
-/** How long the typing has to rest before the library is searched. */
-const SEARCH_REST_MS = 120;
+import { Search } from "../../lib/search.svelte";
 
 /** As much sound as is played at a time; the next stretch follows by itself. */
 const STRETCH_MS = 30_000;
@@ -28,14 +26,12 @@ export const fileKinds = (): Record<TranscriptFile, FileKind> => ({
 export class TranscriptsController {
   #client: Client;
   #list = $state.raw<readonly TranscriptInfo[] | null>(null);
-  #hits = $state.raw<readonly TranscriptHit[] | null>(null);
   #view = $state.raw<TranscriptView | null>(null);
   #failure = $state.raw<ApiFailure | null>(null);
-  #query = $state("");
-  #timer: ReturnType<typeof setTimeout> | undefined;
   #hearing = $state<string | null>(null);
   #stretch = $state.raw<Stretch | null>(null);
   #line = $state<string | null>(null);
+  readonly search = new Search<TranscriptHit>((query) => this.#attempt(() => this.#client.searchTranscripts(query)));
   /** Where the last export went. */
   exportedTo = $state.raw<string | null>(null);
 
@@ -46,11 +42,6 @@ export class TranscriptsController {
   /** The latest first; null until they were read. */
   get list(): readonly TranscriptInfo[] | null {
     return this.#list;
-  }
-
-  /** What the search found; null while nothing is searched for. */
-  get hits(): readonly TranscriptHit[] | null {
-    return this.#hits;
   }
 
   /** The open transcript. */
@@ -74,17 +65,6 @@ export class TranscriptsController {
 
   get stretch(): Stretch | null {
     return this.#stretch;
-  }
-
-  get query(): string {
-    return this.#query;
-  }
-
-  set query(query: string) {
-    this.#query = query;
-    clearTimeout(this.#timer);
-    if (query.trim() === "") this.#hits = null;
-    else this.#timer = setTimeout(() => void this.#search(query), SEARCH_REST_MS);
   }
 
   /** Reads the list and the open transcript anew. */
@@ -231,17 +211,11 @@ export class TranscriptsController {
     if (this.#view?.info.id === open) this.#view = view;
   }
 
-  async #search(query: string) {
-    const hits = await this.#attempt(() => this.#client.searchTranscripts(query));
-    // The user may have typed on meanwhile.
-    if (hits && query === this.#query) this.#hits = hits;
-  }
-
   async #change(change: () => Promise<void>) {
     await this.#attempt(change);
     const { failure } = this;
     await this.refresh();
-    if (this.#hits !== null) await this.#search(this.#query);
+    await this.search.refresh();
     // What the user asked for says more than that the list could not be read either.
     this.#failure = failure ?? this.#failure;
   }

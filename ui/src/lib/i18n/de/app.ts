@@ -11,5 +11,8 @@ export const app = {
   offline: "Offline",
   offlineFull: ": nichts verlässt diesen Computer",
   offlineHint: "Sotto hat keinen Netzwerkcode: Fragen, Dateien und Antworten bleiben auf diesem Computer.",
-  dropToAttach: "Bilder oder Ton hier ablegen, um sie anzuhängen",
+  dropToAttach: "Dateien hier ablegen, um sie anzuhängen",
+  windowFailed:
+    "Sotto konnte sein Fenster nicht zeichnen: ein Fehler in Sotto. Deine Unterhaltungen sind auf der Festplatte. Passiert es noch einmal, schließe Sotto und starte es neu.",
+  showAgain: "Noch einmal zeigen",
 };

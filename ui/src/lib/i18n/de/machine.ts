@@ -5,7 +5,7 @@ export const machine = {
   anonymous: "Eigenes",
   anonymousHint: "entstehende Antworten, Zwischenspeicher, Daten des Programms",
   fileBacked: "Teile von Dateien",
-  fileBackedHint: "vor allem des Modells; das System nimmt sie zurück, wenn es den Platz braucht",
+  fileBackedHint: "des Modells und des Programms; das System nimmt sie zurück, wenn es den Platz braucht",
   others: "andere Programme und das System",
   available: "noch verfügbar",
   ofTotal: (total: string) => `von ${total}`,

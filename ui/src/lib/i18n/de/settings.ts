@@ -16,7 +16,7 @@ export const settings = {
   normal: "Normal",
   large: "Groß",
   larger: "Größer",
-  largest: "Am größten",
+  largest: "Riesig",
   language: "Sprache",
   languageSystem: "Wie das System",
 
@@ -97,7 +97,7 @@ export const settings = {
   keyStop: "Antwort anhalten",
   keyNew: "Neue Unterhaltung",
   keyFind: "Eine Unterhaltung suchen",
-  keyAttach: "Bilder oder Ton anhängen",
+  keyAttach: "Dateien anhängen",
   keyNote: "Sprachnotiz aufnehmen, beenden",
   keyScreens: "Untertitel, Bibliothek, Chat, Modelle, Einstellungen",
   keySettings: "Einstellungen",

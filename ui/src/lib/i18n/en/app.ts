@@ -11,5 +11,8 @@ export const app = {
   offline: "Offline",
   offlineFull: ": nothing leaves this computer",
   offlineHint: "Sotto has no network code: questions, files and answers stay on this computer.",
-  dropToAttach: "Drop pictures or sound to attach them",
+  dropToAttach: "Drop files to attach them",
+  windowFailed:
+    "Sotto could not draw its window: a mistake in Sotto. Your conversations are on the disk. If it happens again, close Sotto and start it anew.",
+  showAgain: "Show it again",
 };

@@ -5,7 +5,7 @@ export const machine = {
   anonymous: "its own",
   anonymousHint: "answers being written, caches, the program's data",
   fileBacked: "parts of files",
-  fileBackedHint: "above all the model's; the system takes them back when it needs the room",
+  fileBackedHint: "of the model and the program; the system takes them back when it needs the room",
   others: "other programs and the system",
   available: "still available",
   ofTotal: (total: string) => `of ${total}`,

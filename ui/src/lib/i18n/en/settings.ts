@@ -95,7 +95,7 @@ export const settings = {
   keyStop: "Stop the answer",
   keyNew: "New conversation",
   keyFind: "Find a conversation",
-  keyAttach: "Attach pictures or sound",
+  keyAttach: "Attach files",
   keyNote: "Record a voice note, end it",
   keyScreens: "Captions, library, chat, models, settings",
   keySettings: "Settings",
