@@ -15,7 +15,7 @@ use crate::package::Package;
 use crate::sampler::Sampler;
 
 /// Tokens of a prompt that are prefilled at once; between two such chunks a request can be stopped.
-pub(crate) const CHUNK: usize = 512;
+pub(crate) const CHUNK: usize = 128;
 
 /// A piece of a user's turn.
 #[derive(Clone, Debug)]

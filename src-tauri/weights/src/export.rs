@@ -112,6 +112,9 @@ pub fn write_gguf(
     Ok(())
 }
 
+/// Its rows are looked up, and those behind the vocabulary never are.
+pub(crate) const PER_LAYER_TABLE: &str = "model.language_model.embed_tokens_per_layer.weight";
+
 /// Refuses a disk that has not the room for all tensors.
 fn check_room<'a>(out: &Path, tensors: impl Iterator<Item = &'a Planned<'a>>) -> Result<(), Error> {
     /// Headers, and what the system itself needs to breathe.
@@ -153,6 +156,8 @@ struct Planned<'a> {
     target: Option<Target>,
     /// One, or the matrices of a stack in order.
     from: Vec<TensorView<'a>>,
+    /// Rows of zeros behind it.
+    more_rows: usize,
 }
 
 impl Planned<'_> {
@@ -238,7 +243,17 @@ fn plan<'a>(
             shape,
             target,
             from: vec![tensor],
+            more_rows: 0,
         });
+    }
+    let tokens = checkpoint.tensor("model.language_model.embed_tokens.weight");
+    if let (Some(tokens), Some(_)) = (tokens, options.quantisation) {
+        // Published folders have no rows for the ids of pictures and sound in it; other runtimes want one for each token.
+        let is_table = |tensor: &&mut Planned<'_>| tensor.from[0].name == PER_LAYER_TABLE;
+        for table in planned.iter_mut().filter(is_table) {
+            table.more_rows = tokens.shape[0].saturating_sub(table.shape[0]);
+            table.shape[0] += table.more_rows;
+        }
     }
     for ((part, name), slices) in stacks {
         let mut stack = stack(part, name, slices, out)?;
@@ -279,6 +294,7 @@ fn stack<'a>(
         shape,
         target: None,
         from,
+        more_rows: 0,
     })
 }
 
@@ -302,6 +318,12 @@ fn write(
                     }
                 }
             }
+        }
+        // In every type a number of zero bytes is zero.
+        let row: usize = tensor.shape[1..].iter().product();
+        let zeros = vec![0; tensor.dtype().bytes_for(row).unwrap_or(0)];
+        for _ in 0..tensor.more_rows {
+            body.write(&zeros)?;
         }
     }
     body.finish()

@@ -104,7 +104,11 @@ impl Staged {
     fn compare(&self, source: &Checkpoint) -> Result<(), Error> {
         let written = self.open()?;
         for name in source.names() {
-            let shape = source.tensor(name).map_or(&[][..], |tensor| tensor.shape);
+            let mut shape = source.tensor(name).map_or(&[][..], |tensor| tensor.shape);
+            if name == export::PER_LAYER_TABLE {
+                // It may have more rows than the source's.
+                shape = written.tensor(name).map_or(shape, |tensor| tensor.shape);
+            }
             written.require(name, shape)?;
         }
         Ok(())

@@ -70,7 +70,15 @@ fn every_number_is_within_half_a_step_of_its_source() {
     let mut types = BTreeMap::new();
     for name in source.names() {
         let (from, to) = (source.tensor(name).unwrap(), model.tensor(name).unwrap());
-        assert_eq!(from.shape, to.shape, "{name}");
+        if name == "model.language_model.embed_tokens_per_layer.weight" {
+            // A row for every token: what the source does not have is zero.
+            assert_eq!((from.shape, to.shape), (&[512, 240][..], &[544, 240][..]));
+            let values = values(&to);
+            let (_, more) = values.split_at(from.elements());
+            assert!(!more.is_empty() && more.iter().all(|(value, _)| *value == 0.0));
+        } else {
+            assert_eq!(from.shape, to.shape, "{name}");
+        }
         *types.entry(to.dtype).or_insert(0) += to.elements();
         for (value, (found, allowed)) in f32s(&from).into_iter().zip(values(&to)) {
             assert!(

@@ -1,6 +1,5 @@
 //! The gated FFN, sparse in the first layers, of which a submodel uses the first columns.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kernels::{Activations, ColumnMatrix, Rows, rows};
@@ -28,13 +27,9 @@ pub(super) struct Mlp {
 }
 
 /// `down_proj` turned over, as far as a submodel uses it: made when the first token is decoded, and used from then on
-/// for sparse rows. The pages of the matrix in the file are given back meanwhile, so that it is in memory once.
-#[derive(Debug, Default)]
-struct DownColumns {
-    columns: Mutex<Option<Arc<ColumnMatrix>>>,
-    /// Whether the matrix in the file was read since its pages were given back.
-    was_read: AtomicBool,
-}
+/// for sparse rows. The pages of the matrix in the file are given back whenever it was read besides, so that no more than
+/// one layer's is in memory twice.
+type DownColumns = Mutex<Option<Arc<ColumnMatrix>>>;
 
 /// The memory that an FFN borrows.
 pub(super) struct FfnScratch<'a> {
@@ -193,23 +188,22 @@ impl Mlp {
 
     /// Lets go of the copy that decoding makes of `down_proj`.
     pub fn forget_copy(&self) {
-        let columns = &self.down_columns.columns;
+        let columns = &self.down_columns;
         *columns.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// At least `width` columns; `None` if the matrix has a form that cannot be turned over.
     fn columns(&self, workers: &Workers, width: usize) -> Result<Option<Arc<ColumnMatrix>>> {
-        let DownColumns { columns, was_read } = &self.down_columns;
+        let columns = &self.down_columns;
         let mut columns = columns.lock().unwrap_or_else(PoisonError::into_inner);
         if columns.as_ref().is_none_or(|made| made.n_columns() < width) {
             *columns = match self.down_proj.matrix() {
                 Some(matrix) => ColumnMatrix::new(&workers.pool, &matrix, width)?.map(Arc::new),
                 None => None,
             };
-            was_read.store(true, Ordering::Relaxed);
-        }
-        if columns.is_some() && was_read.swap(false, Ordering::Relaxed) {
-            self.down_proj.release();
+            if columns.is_some() {
+                self.down_proj.release();
+            }
         }
         Ok(columns.clone())
     }
@@ -222,17 +216,22 @@ impl Mlp {
         rounded: &mut Activations,
         out: &mut [f32],
     ) -> Result<()> {
-        self.down_columns.was_read.store(true, Ordering::Relaxed);
         let product = Product {
             linear: &self.down_proj,
             rows: Rows::First(self.hidden_size),
             out,
         };
-        multiply(
-            workers,
-            &mut Operand::new(hidden, padded, rounded),
-            &mut [product],
-        )
+        let mut operand = Operand::new(hidden, padded, rounded);
+        multiply(workers, &mut operand, &mut [product])?;
+        let columns = &self.down_columns;
+        let is_copied = columns
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some();
+        if is_copied {
+            self.down_proj.release();
+        }
+        Ok(())
     }
 }
 
