@@ -62,12 +62,22 @@ impl Devices for Cpal {
         let host = cpal::default_host();
         Some(find(&host, source)?.id().ok()?.to_string())
     }
+
+    fn is_there(&mut self, id: &str) -> bool {
+        let Ok(mut devices) = cpal::default_host().devices() else {
+            return true;
+        };
+        devices.any(|device| device.id().is_ok_and(|other| other.to_string() == id))
+    }
 }
 
 #[cfg(target_os = "linux")]
 fn find(host: &Host, source: Source) -> Option<Device> {
     match source {
-        Source::Microphone => host.default_input_device(),
+        // A server without a microphone gives what the computer plays as one.
+        Source::Microphone => host
+            .default_input_device()
+            .filter(|device| !device.id().is_ok_and(|id| id.id().ends_with(".monitor"))),
         Source::System => {
             let sink = host.default_output_device()?.id().ok()?;
             let monitor = format!("{}.monitor", sink.id());
