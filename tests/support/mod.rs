@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub mod small_disk;
 pub mod sound_server;
 
 /// The name that the WebDriver standard gives to the id of an element.
