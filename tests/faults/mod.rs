@@ -85,22 +85,16 @@ fn a_loudspeaker_that_is_changed_is_followed() {
     let headphones = ["load-module", "module-null-sink", "sink_name=headphones"];
     assert!(server.control(&headphones));
     assert!(server.control(&["set-default-sink", "headphones"]));
-    let heard = |n| {
-        wait_until("the headphones are heard", || {
-            server.play("headphones", Path::new(&clip(4)));
-            let lines = window.js(
-                "return document.querySelectorAll('[data-slot=line][data-finished=true]').length",
-            );
-            (lines.as_u64()? >= n).then_some(())
-        });
-    };
-    heard(2);
-    let lines = finished_lines(&window, 2);
+    // Nobody says when it is followed, so that the first time may be heard in part.
+    let lines = wait_until("the headphones are heard", || {
+        server.play("headphones", Path::new(&clip(4)));
+        let lines = finished_lines(&window, 1);
+        lines
+            .iter()
+            .any(|line| line.1.contains(SECOND))
+            .then_some(lines)
+    });
     assert!(lines[0].1.contains(FIRST), "{lines:?}");
-    assert!(
-        lines[1..].iter().any(|line| line.1.contains(SECOND)),
-        "{lines:?}"
-    );
     assert!(lines.iter().all(|line| line.0 == "others"), "{lines:?}");
 }
 

@@ -99,7 +99,7 @@ const SILENT: u64 = 5 * SAMPLE_RATE as u64;
 impl Capture {
     /// Opens the default device.
     pub fn open(source: Source) -> Result<Self, Error> {
-        Self::with(source, Box::new(device::Cpal), Instant::now())
+        Self::with(source, Box::new(device::Cpal::default()), Instant::now())
     }
 
     fn with(source: Source, mut devices: Box<dyn Devices>, now: Instant) -> Result<Self, Error> {
