@@ -85,6 +85,13 @@ impl Recorder {
     }
 
     fn listen(&mut self, mut device: Box<dyn SoundDevice>) {
+        self.record(device.as_mut());
+        // A sound server can take its time to let go of a stream; neither the recording nor Stop waits for that.
+        let letting_go = std::thread::Builder::new().name("device".into());
+        let _ = letting_go.spawn(move || drop(device));
+    }
+
+    fn record(&mut self, device: &mut dyn SoundDevice) {
         let mut samples = Vec::new();
         let mut meter = Meter::default();
         let mut started = false;
