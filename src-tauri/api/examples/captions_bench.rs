@@ -11,6 +11,7 @@
 #[allow(dead_code)] // it is shared with tests that need more of it
 #[path = "../../../tests/support/sound_server.rs"]
 mod sound_server;
+#[allow(dead_code)] // as is this
 #[path = "../../../tests/support/spoken.rs"]
 mod spoken;
 
