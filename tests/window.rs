@@ -9,6 +9,7 @@ use support::{CONTROL, Desktop, ENTER, ESCAPE, SHIFT, TAB, Window, wait_until};
 
 mod captions;
 mod conversations;
+mod faults;
 mod support;
 mod trouble;
 

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub mod small_disk;
 pub mod sound_server;
 
 /// The name that the WebDriver standard gives to the id of an element.
@@ -53,6 +54,10 @@ impl Desktop {
         let home = tempfile::Builder::new().prefix("sotto-").tempdir().unwrap();
         // The driver keeps a socket here.
         fs::create_dir(home.path().join("run")).unwrap();
+        // As everybody has who uses PulseAudio: without it the server sends Sotto away.
+        let pulse = home.path().join(".config/pulse");
+        fs::create_dir_all(&pulse).unwrap();
+        fs::write(pulse.join("cookie"), [0; 256]).unwrap();
         let (xvfb, number) = daemon(
             "Xvfb",
             &[

@@ -23,8 +23,14 @@ impl SoundServer {
             folder,
             children: Vec::new(),
         };
-        let socket = server.folder.join("native").display().to_string();
-        let mut command = server.command("pulseaudio");
+        server.start_again();
+        server
+    }
+
+    /// Starts the server where it was, after a [`kill`](Self::kill).
+    pub fn start_again(&mut self) {
+        let socket = self.folder.join("native").display().to_string();
+        let mut command = self.command("pulseaudio");
         command.args([
             "-n",
             "--daemonize=no",
@@ -40,31 +46,62 @@ impl SoundServer {
         ] {
             command.args(["-L", &module]);
         }
-        server.children.push(command.spawn().unwrap());
+        self.children.push(command.spawn().unwrap());
         let began = Instant::now();
-        while !server.control(&["info"]) {
+        while !self.control(&["info"]) {
             assert!(
                 began.elapsed() < Duration::from_secs(20),
                 "pulseaudio does not start"
             );
             std::thread::sleep(Duration::from_millis(50));
         }
-        assert!(server.control(&["set-default-sink", "speaker"]));
-        assert!(server.control(&["set-default-source", "mic"]));
+        assert!(self.control(&["set-default-sink", "speaker"]));
+        assert!(self.control(&["set-default-source", "mic"]));
         for sink in ["speaker", "mic_feed"] {
-            // A silence that plays keeps the latency of a null sink low.
-            let mut command = server.command("pacat");
-            command.args([
-                "--raw",
-                "--latency-msec=20",
-                "--rate=48000",
-                "--channels=1",
-                "--format=s16le",
-            ]);
-            command.args([&format!("--device={sink}"), "/dev/zero"]);
-            server.children.push(command.spawn().unwrap());
+            self.keep_awake(sink);
         }
-        server
+    }
+
+    /// A silence that plays keeps the latency of a null sink low.
+    fn keep_awake(&mut self, sink: &str) {
+        let mut command = self.command("pacat");
+        command.args([
+            "--raw",
+            "--latency-msec=20",
+            "--rate=48000",
+            "--channels=1",
+            "--format=s16le",
+        ]);
+        command.args([&format!("--device={sink}"), "/dev/zero"]);
+        self.children.push(command.spawn().unwrap());
+    }
+
+    /// Ends the server without a word to those who listen.
+    pub fn kill(&mut self) {
+        for mut child in self.children.drain(..) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = fs::remove_file(self.folder.join("native"));
+    }
+
+    /// Adds a microphone of this name that hears what is played into `NAME_feed`, and makes it the default one.
+    pub fn add_microphone(&mut self, name: &str) {
+        let feed = format!("sink_name={name}_feed");
+        let null = ["load-module", "module-null-sink", &feed, "channels=1"];
+        assert!(self.control(&null));
+        let (master, source) = (
+            format!("master={name}_feed.monitor"),
+            format!("source_name={name}"),
+        );
+        assert!(self.control(&["load-module", "module-remap-source", &master, &source]));
+        assert!(self.control(&["set-default-source", name]));
+        self.keep_awake(&format!("{name}_feed"));
+    }
+
+    /// Takes away all modules of a kind: `module-remap-source` is the microphone.
+    pub fn unload(&self, kind: &str) {
+        assert!(self.control(&["unload-module", kind]));
     }
 
     /// What `PULSE_SERVER` is for a program that shall speak to this server.
@@ -111,10 +148,7 @@ impl SoundServer {
 
 impl Drop for SoundServer {
     fn drop(&mut self) {
-        for child in self.children.iter_mut().rev() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.kill();
         let _ = fs::remove_dir_all(&self.folder);
     }
 }

@@ -21,17 +21,88 @@ fn fixtures() -> PathBuf {
 
 /// Twenty clips of clean speech with a second between them, as 16 kHz mono: a little more than a minute.
 pub fn minute() -> (Vec<f32>, Vec<Spoken>) {
-    let mut sound = vec![0.0; 16_000];
-    let mut spoken = Vec::new();
+    let mut said = Said::default();
+    for (clip, text) in clips(&["unseen voices", "clips by hand"]) {
+        said.say(&clip, text, 1000);
+    }
+    (said.sound, said.spoken)
+}
+
+/// A meeting of three minutes: all clips, also with noise and by a human, and `espeak-ng` in several voices, with
+/// pauses of different lengths; none where `espeak-ng` is not installed.
+#[allow(dead_code)] // not all who share this file have meetings
+pub fn meeting() -> Option<(Vec<f32>, Vec<Spoken>)> {
+    const SENTENCES: [&str; 26] = [
+        "The meeting starts at nine o'clock.",
+        "Maria has to finish the report by Friday.",
+        "Sales went up by twenty four percent.",
+        "We need sixteen chairs.",
+        "The budget is forty thousand euros.",
+        "Peter is waiting for the contract.",
+        "The lunch is in room twelve.",
+        "Anna will send the invoice on Tuesday.",
+        "The train to Berlin leaves at half past three.",
+        "The number is seven one four nine.",
+        "Sales went down by thirty percent.",
+        "The party starts at quarter past eight.",
+        "David has to sign the email by Monday.",
+        "Lisa has eighteen books.",
+        "Oscar is traveling to Rome on Wednesday.",
+        "The interview is in room thirty one.",
+        "The exam starts at half past ten.",
+        "Kevin will change the picture on Thursday.",
+        "The budget is seventy five thousand euros.",
+        "We need ninety boxes.",
+        "Robert is waiting for the invoice.",
+        "The train to Paris leaves at six o'clock.",
+        "Laura has to explain the video by Saturday.",
+        "Sales went up by eleven percent.",
+        "The number is two zero three six.",
+        "The dinner starts at quarter past seven.",
+    ];
+    const VOICES: [&str; 4] = ["en-us", "en-gb+f2", "en-us+m3", "en-gb"];
+    const PAUSES_MS: [usize; 5] = [700, 1000, 450, 1400, 800];
+    let groups = [
+        "unseen voices",
+        "clips by hand",
+        "unseen voices, noisy",
+        "unseen human, digits",
+    ];
+    let wav = std::env::temp_dir().join(format!("sotto-said-{}.wav", std::process::id()));
+    let mut all = Vec::new();
+    for (sentence, voice) in SENTENCES.into_iter().zip(VOICES.into_iter().cycle()) {
+        let mut espeak = std::process::Command::new("espeak-ng");
+        let status = espeak.args(["-v", voice, "-s", "150", "-w"]).arg(&wav);
+        if !status.arg(sentence).status().is_ok_and(|s| s.success()) {
+            return None;
+        }
+        let clip = audio::read_sound(&wav, Duration::from_secs(30)).unwrap();
+        all.push((clip.samples, sentence.to_owned()));
+    }
+    fs::remove_file(&wav).unwrap();
+    // Voices change from sentence to sentence.
+    let mut said = Said::default();
+    let mut spoken = all.into_iter();
+    let mut pauses = PAUSES_MS.into_iter().cycle();
+    for (clip, text) in clips(&groups) {
+        said.say(&clip, text, pauses.next().unwrap());
+        if let Some((clip, text)) = spoken.next() {
+            said.say(&clip, text, pauses.next().unwrap());
+        }
+    }
+    Some((said.sound, said.spoken))
+}
+
+/// The clips of some groups, and what is said in them.
+fn clips(groups: &[&str]) -> Vec<(Vec<f32>, String)> {
+    let mut clips = Vec::new();
     for set in ["held-out", "by-hand"] {
         let folder = fixtures().join(set);
         let items = fs::read_to_string(folder.join("items.jsonl")).unwrap();
         for item in items.lines() {
             let item: Value = serde_json::from_str(item).unwrap();
             let group = item["group"].as_str().unwrap();
-            if item["task"] != "transcription"
-                || !["unseen voices", "clips by hand"].contains(&group)
-            {
+            if item["task"] != "transcription" || !groups.contains(&group) {
                 continue;
             }
             let parts = item["parts"].as_array().unwrap();
@@ -39,25 +110,44 @@ pub fn minute() -> (Vec<f32>, Vec<Spoken>) {
                 .iter()
                 .find_map(|part| part["audio"].as_str())
                 .unwrap();
-            let clip = audio::read_sound(&folder.join(clip), Duration::from_secs(30))
-                .unwrap()
-                .samples;
-            // The clips begin and end with up to a second of silence.
-            let loudest = clip.iter().fold(0.0f32, |loudest, s| loudest.max(s.abs()));
-            let heard = |s: &f32| s.abs() > loudest / 30.0;
-            let first = clip.iter().position(heard).unwrap();
-            let last = clip.iter().rposition(heard).unwrap();
-            let ms = |sample: usize| ((sound.len() + sample) / 16) as u32;
-            spoken.push(Spoken {
-                text: item["answer"].as_str().unwrap().to_owned(),
-                start_ms: ms(first),
-                end_ms: ms(last),
-            });
-            sound.extend(clip);
-            sound.extend([0.0; 16_000]);
+            let clip = audio::read_sound(&folder.join(clip), Duration::from_secs(30)).unwrap();
+            clips.push((clip.samples, item["answer"].as_str().unwrap().to_owned()));
         }
     }
-    (sound, spoken)
+    clips
+}
+
+/// Sentences one after the other.
+struct Said {
+    sound: Vec<f32>,
+    spoken: Vec<Spoken>,
+}
+
+impl Default for Said {
+    fn default() -> Self {
+        Self {
+            sound: vec![0.0; 16_000],
+            spoken: Vec::new(),
+        }
+    }
+}
+
+impl Said {
+    fn say(&mut self, clip: &[f32], text: String, pause_ms: usize) {
+        // The clips begin and end with up to a second of silence.
+        let loudest = clip.iter().fold(0.0f32, |loudest, s| loudest.max(s.abs()));
+        let heard = |s: &f32| s.abs() > loudest / 30.0;
+        let first = clip.iter().position(heard).unwrap();
+        let last = clip.iter().rposition(heard).unwrap();
+        let ms = |sample: usize| ((self.sound.len() + sample) / 16) as u32;
+        self.spoken.push(Spoken {
+            text,
+            start_ms: ms(first),
+            end_ms: ms(last),
+        });
+        self.sound.extend(clip);
+        self.sound.extend(vec![0.0; 16 * pause_ms]);
+    }
 }
 
 /// 16 kHz mono as a WAV file.

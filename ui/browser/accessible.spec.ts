@@ -101,7 +101,7 @@ const states: Record<string, { set?: (mock: MockClient) => void; act?: (page: Pa
         mock.clock(83_000, 9_000);
         mock.pace("longer_steps");
         mock.line("me", 0, { start_ms: 0, committed: "Good morning.", translation: "Guten Morgen.", id: "a" });
-        mock.line("me", 1, { start_ms: 4_000, unclear: "The model repeated itself.", id: "b" });
+        mock.line("me", 1, { start_ms: 4_000, unclear: "loop", id: "b" });
         mock.line("others", 0, { committed: "Hello", tentative: "every one" });
       });
       await page.locator("[data-slot=tentative]").waitFor();

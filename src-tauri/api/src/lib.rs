@@ -33,7 +33,7 @@ pub use import::{ImportReply, ImportRequest, PackageType, import, import_model};
 pub use inspect::{InspectReply, ParameterCounts, SubmodelEntry, inspect};
 pub use live::{
     CaptionPace, CaptionSource, LiveEvent, LiveLine, LiveNotice, LiveView, NoticeKind, Phase,
-    StartCaptions,
+    SoundDevice, StartCaptions, Unclear,
 };
 pub use memory::{MemoryFigures, ResidentKinds, memory_figures};
 pub use note::NoteWish;

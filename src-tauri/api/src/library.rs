@@ -48,6 +48,7 @@ impl Api {
             folder: library.folder().display().to_string(),
             bytes: library.bytes() as f64,
             threads: library.threads()?.len() as u32,
+            transcripts: library.transcripts()?.len() as u32,
         })
     }
 

@@ -134,6 +134,16 @@ impl Transcribed {
     }
 }
 
+impl ChannelName {
+    pub(crate) fn channel(self) -> Channel {
+        match self {
+            Self::Me => Channel::Me,
+            Self::Others => Channel::Others,
+            Self::File => Channel::File,
+        }
+    }
+}
+
 impl From<Channel> for ChannelName {
     fn from(channel: Channel) -> Self {
         match channel {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ::captions::{Settings, hear_again};
+use ::captions::{Objection, Settings, hear_again};
 use ::library::{Line, Mark, Speaker, Transcript, TranscriptEntry, TranscriptState};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -10,9 +10,8 @@ use serde::{Deserialize, Serialize};
 use specta::Type;
 
 use crate::Api;
-use crate::failure::sentence;
 use crate::library::excerpt;
-use crate::live::{channel_of, joined};
+use crate::live::{Unclear, channel_of, joined};
 use crate::transcribe::{ChannelName, TranscriptReply, TranscriptSegment, language};
 use crate::types::{ApiError, ErrorCode, ExcerptPiece, Number};
 
@@ -70,7 +69,7 @@ pub struct StoredLine {
     pub text: String,
     pub translation: Option<String>,
     /// Why this is not, or not all, of what was said.
-    pub unclear: Option<String>,
+    pub unclear: Option<Unclear>,
     /// The user wrote it.
     pub is_edited: bool,
 }
@@ -220,16 +219,8 @@ impl Api {
                 "The model hears no words here. The line stays as it is.",
             ));
         }
-        let unclear = heard
-            .unclear
-            .map(|objection| sentence(&objection.to_string()));
-        library.rewrite_line(
-            id,
-            &heard.text,
-            &heard.translations,
-            unclear.as_deref(),
-            false,
-        )?;
+        let unclear = heard.unclear.map(Objection::code);
+        library.rewrite_line(id, &heard.text, &heard.translations, unclear, false)?;
         Ok(stored_line(library.line(id)?.1))
     }
 
@@ -321,7 +312,7 @@ fn markdown(transcript: &Transcript, lines: &str) -> String {
     text
 }
 
-/// For the writers of files, which know why a line is unclear by other means.
+/// For the writers of files.
 fn lines_of(transcript: &Transcript) -> ::captions::Transcript {
     let mut lines = ::captions::Transcript::default();
     for line in &transcript.lines {
@@ -331,24 +322,10 @@ fn lines_of(transcript: &Transcript) -> ::captions::Transcript {
             channel: channel_of(line.channel),
             text: line.text.clone(),
             translations: line.translations.clone(),
-            unclear: line.unclear.as_deref().map(objection),
+            unclear: line.unclear.as_deref().map(Objection::of_code),
         });
     }
     lines
-}
-
-/// As it was stored; a reason of another version of Sotto counts as the vaguest.
-fn objection(stored: &str) -> ::captions::Objection {
-    use ::captions::Objection;
-    let all = [
-        Objection::Loop,
-        Objection::TooMuch,
-        Objection::Chatter,
-        Objection::WrongLanguage,
-    ];
-    all.into_iter()
-        .find(|objection| sentence(&objection.to_string()) == stored)
-        .unwrap_or(Objection::TooMuch)
 }
 
 fn info(entry: TranscriptEntry) -> TranscriptInfo {
@@ -382,7 +359,7 @@ fn stored_line(line: Line) -> StoredLine {
         start_ms: line.start_ms,
         end_ms: line.end_ms,
         text: line.text,
-        unclear: line.unclear,
+        unclear: line.unclear.map(|code| Objection::of_code(&code).into()),
         is_edited: line.is_edited,
     }
 }

@@ -410,7 +410,7 @@ pub enum ExportFormat {
     Json,
 }
 
-/// Where conversations are kept.
+/// Where conversations and transcripts are kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
 pub struct LibraryState {
     pub folder: String,
@@ -418,6 +418,7 @@ pub struct LibraryState {
     #[specta(type = Number)]
     pub bytes: f64,
     pub threads: u32,
+    pub transcripts: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]

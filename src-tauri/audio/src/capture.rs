@@ -45,6 +45,9 @@ trait Devices: Send {
 
     /// The id of the device that is the default now, if that is known.
     fn default_id(&mut self, source: Source) -> Option<String>;
+
+    /// Whether the device of this id is there; also where that cannot be known.
+    fn is_there(&mut self, id: &str) -> bool;
 }
 
 /// A device that delivers.
@@ -96,7 +99,7 @@ const SILENT: u64 = 5 * SAMPLE_RATE as u64;
 impl Capture {
     /// Opens the default device.
     pub fn open(source: Source) -> Result<Self, Error> {
-        Self::with(source, Box::new(device::Cpal), Instant::now())
+        Self::with(source, Box::new(device::Cpal::default()), Instant::now())
     }
 
     fn with(source: Source, mut devices: Box<dyn Devices>, now: Instant) -> Result<Self, Error> {
@@ -155,10 +158,19 @@ impl Capture {
         self.checked = now;
         if let Some(stream) = &self.stream {
             let default = self.devices.default_id(self.source);
-            if default.is_none_or(|id| id == stream.opened.id) {
+            if default.as_ref() == Some(&stream.opened.id) {
                 return;
             }
-            // The user chose another device, and expects to be heard there.
+            // A server can move the stream of a device that is pulled out to another one, without a word.
+            let is_there = self.devices.is_there(&stream.opened.id);
+            if is_there && default.is_none() {
+                return;
+            }
+            if !is_there {
+                let device = self.device.clone();
+                notices.push(Notice::Lost { device });
+            }
+            // Otherwise the user chose another device, and expects to be heard there.
             self.let_go(out);
         }
         let opened = self.devices.open(self.source).and_then(Stream::new);

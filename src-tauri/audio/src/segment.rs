@@ -140,6 +140,11 @@ impl<D: VoiceDetector> Segmenter<D> {
         })
     }
 
+    /// Samples that are kept: the open segment, or what may become its pre-roll.
+    pub fn held(&self) -> usize {
+        self.buffer.len() + self.pending.len()
+    }
+
     fn take_frame(&mut self, frame: &[f32; FRAME], out: &mut Vec<Segment>) {
         let probability = self.detector.probability(frame);
         self.buffer.extend(frame);

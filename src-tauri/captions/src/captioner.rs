@@ -169,6 +169,12 @@ impl<D: VoiceDetector> Captioner<D> {
         milliseconds(self.heard)
     }
 
+    /// Sound that is kept in memory, in ms.
+    pub fn held_ms(&self) -> u32 {
+        let ended = self.ended.iter().map(|segment| segment.samples.len());
+        milliseconds((ended.sum::<usize>() + self.segmenter.held()) as u64)
+    }
+
     /// How much of what was heard still waits for its last hypothesis, in ms.
     pub fn behind_ms(&self) -> u32 {
         let waiting = self.ended.front();

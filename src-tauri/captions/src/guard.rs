@@ -32,6 +32,32 @@ impl fmt::Display for Objection {
     }
 }
 
+impl Objection {
+    pub const ALL: [Self; 4] = [
+        Self::Loop,
+        Self::TooMuch,
+        Self::Chatter,
+        Self::WrongLanguage,
+    ];
+
+    /// Its name where it is stored.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Loop => "loop",
+            Self::TooMuch => "too_much",
+            Self::Chatter => "chatter",
+            Self::WrongLanguage => "wrong_language",
+        }
+    }
+
+    /// A name that is not known, of another version of Sotto, counts as the vaguest.
+    pub fn of_code(code: &str) -> Self {
+        let mut all = Self::ALL.into_iter();
+        let known = all.find(|objection| objection.code() == code);
+        known.unwrap_or(Self::TooMuch)
+    }
+}
+
 /// Fast speakers reach 7 syllables and 25 letters a second; nobody says so many.
 const MOST_LETTERS_PER_SECOND: f64 = 40.0;
 
@@ -117,6 +143,14 @@ mod tests {
     fn check(text: &str, seconds: f64, language: Option<&str>, expected: Option<Objection>) {
         let language = language.map(|name| Language::named(name).unwrap());
         assert_eq!(objection(text, true, seconds, language), expected, "{text}");
+    }
+
+    #[test]
+    fn a_stored_objection_is_known_again() {
+        for objection in Objection::ALL {
+            assert_eq!(Objection::of_code(objection.code()), objection);
+        }
+        assert_eq!(Objection::of_code("of tomorrow"), Objection::TooMuch);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Questions outside of any conversation, asked again and again with a little more sound: captions.
 //!
-//! Three things make that cheap. The instruction comes before the sound, so its keys and values are
-//! computed once and kept. The part of the answer that is settled is given and not decoded. And what the
+//! Four things make that cheap. The instruction comes before the sound, so its keys and values are
+//! computed once and kept. So are those of the sound that was heard before, whose encoding goes on where it was. The part of the answer that is settled is given and not decoded. And what the
 //! last answer went on with is a draft: one pass over it confirms all that still holds (greedy
 //! speculative decoding, Leviathan et al. 2023), and only the rest is decoded token by token.
 
 use candle_core::{DType, Device};
-use gemma3n::{KvCache, Message, Part as PromptPart, Prompt, Role, Step, Tokens, Wanted};
+use gemma3n::{
+    Hearing, KvCache, Message, Part as PromptPart, Prompt, Role, SoftTokens, Step, Tokens, Wanted,
+};
 
 use crate::conversation::CHUNK;
 use crate::error::{Error, Result};
@@ -49,12 +51,18 @@ pub struct Listened {
 pub(crate) struct Listener {
     about_sound: Option<Kept>,
     about_text: Option<Kept>,
+    /// The sounds of the last questions, the latest at the end: one for each channel of captions.
+    hearings: Vec<Hearing>,
 }
+
+const MAX_HEARINGS: usize = 2;
 
 struct Kept {
     cache: KvCache,
-    /// The tokens in the cache up to the first sound.
+    /// The tokens in the cache up to the end of the sound.
     ids: Vec<u32>,
+    /// What stands for the sound in the model's input.
+    sound: Option<SoftTokens>,
 }
 
 impl Listener {
@@ -65,13 +73,17 @@ impl Listener {
         listen: &Listen,
         goes_on: &mut dyn FnMut() -> bool,
     ) -> Result<Listened> {
+        let sound = match &listen.samples {
+            Some(samples) => Some(self.encode(package, samples)?),
+            None => None,
+        };
         let slot = if listen.samples.is_some() {
             &mut self.about_sound
         } else {
             &mut self.about_text
         };
         let kept = slot.take();
-        let mut question = Question::new(package, listen)?;
+        let mut question = Question::new(package, listen, sound)?;
         let (cache, n_reused) = question.reuse(package, kept, listen.submodel.as_deref())?;
         let mut pass = Pass {
             package,
@@ -85,8 +97,24 @@ impl Listener {
         *slot = Some(Kept {
             cache: pass.cache,
             ids: question.ids,
+            sound: question.sound,
         });
         Ok(listened)
+    }
+
+    /// Goes on with the sound that this one begins with, if it is one of the last.
+    fn encode(&mut self, package: &Package, samples: &[f32]) -> Result<SoftTokens> {
+        let known = self.hearings.iter().rposition(|h| h.begins(samples));
+        let mut hearing = match known {
+            Some(at) => self.hearings.remove(at),
+            None => Hearing::default(),
+        };
+        let encoded = package.encode_growing_sound(samples, &mut hearing)?;
+        self.hearings.push(hearing);
+        if self.hearings.len() > MAX_HEARINGS {
+            self.hearings.remove(0);
+        }
+        Ok(encoded)
     }
 }
 
@@ -94,29 +122,29 @@ impl Listener {
 struct Question {
     prompt: Prompt,
     ids: Vec<u32>,
-    /// Tokens before the first sound, which the next question may share.
+    sound: Option<SoftTokens>,
+    /// Tokens up to the end of the sound, which the next question may share, and those of them before it.
     n_fixed: usize,
+    n_before: usize,
     /// Tokens of the question and of the answer's beginning.
     n_given: usize,
     draft: Vec<u32>,
 }
 
 impl Question {
-    fn new(package: &Package, listen: &Listen) -> Result<Self> {
+    fn new(package: &Package, listen: &Listen, sound: Option<SoftTokens>) -> Result<Self> {
         let tokenizer = package.tokenizer()?;
         let mut parts = vec![PromptPart::Text(listen.prompt.clone())];
-        let mut media = Vec::new();
-        if let Some(samples) = &listen.samples {
+        if sound.is_some() {
             parts.push(PromptPart::Audio);
-            media.push(package.encode_sound(samples)?);
         }
         let role = Role::User;
         let messages = [Message { role, parts }];
         let mut ids = package.prompts()?.render(tokenizer, &messages, true)?.ids;
-        let sound = package.model().config().audio_token_id;
-        let n_question = ids.len();
-        let n_fixed = ids.iter().position(|id| *id == sound);
-        let n_fixed = n_fixed.unwrap_or(n_question);
+        let soft = package.model().config().audio_token_id;
+        let n_before = ids.iter().position(|id| *id == soft);
+        let n_fixed = ids.iter().rposition(|id| *id == soft).map(|last| last + 1);
+        let (n_before, n_fixed) = (n_before.unwrap_or(ids.len()), n_fixed.unwrap_or(ids.len()));
 
         let begun = tokenizer.encode_plain(&listen.begun)?;
         let both = tokenizer.encode_plain(&format!("{}{}", listen.begun, listen.draft))?;
@@ -131,11 +159,13 @@ impl Question {
         if needed > context {
             return Err(Error::TooLong { needed, context });
         }
-        let media: Vec<_> = media.iter().collect();
+        let media: Vec<_> = sound.iter().collect();
         Ok(Self {
             prompt: package.model().prompt(ids.clone(), &media)?,
             ids,
+            sound,
             n_fixed,
+            n_before,
             n_given,
             draft,
         })
@@ -152,6 +182,7 @@ impl Question {
         if let Some(mut kept) = kept.filter(|kept| *kept.cache.submodel() == submodel) {
             let same = kept.ids.iter().zip(&self.ids[..self.n_fixed]);
             let n_same = same.take_while(|(a, b)| a == b).count();
+            let n_same = n_same.min(self.n_before + self.n_same_sound(&kept));
             // At least one token has to go through the model for its logits.
             let n_same = n_same.min(self.n_given - 1);
             if n_same > 0 && kept.cache.truncate(n_same) {
@@ -159,6 +190,16 @@ impl Question {
             }
         }
         Ok((package.model().new_cache(&submodel), 0))
+    }
+
+    /// Tokens of the sound whose rows are the same as in what is kept.
+    fn n_same_sound(&self, kept: &Kept) -> usize {
+        let (Some(new), Some(old)) = (&self.sound, &kept.sound) else {
+            return 0;
+        };
+        let width = new.rows().len() / (self.n_fixed - self.n_before);
+        let (new, old) = (new.rows().chunks(width), old.rows().chunks(width));
+        new.zip(old).take_while(|(a, b)| a == b).count()
     }
 
     fn answer(&self, pass: &mut Pass, max_tokens: usize) -> Result<Listened> {

@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gemma3n::{
-    ChatTemplate, Compute, Config, ImageProcessor, LogMel, MediaTokens, MelConfig, MelFeatures,
-    Model, Options, Pixels, PromptBuilder, SoftTokens, Submodel, TextConfig, Tokenizer,
-    best_device,
+    ChatTemplate, Compute, Config, Hearing, ImageProcessor, LogMel, MediaTokens, MelConfig, Model,
+    Options, Pixels, PromptBuilder, SoftTokens, Submodel, TextConfig, Tokenizer, best_device,
 };
 use image::RgbImage;
 use weights::{Checkpoint, Metadata};
@@ -258,6 +257,25 @@ impl Package {
 
     /// Encodes 16 kHz mono samples.
     pub fn encode_sound(&self, samples: &[f32]) -> Result<SoftTokens> {
+        self.encode_with(|log_mel| Ok(self.model.encode_audio(&log_mel.extract(samples)?)?))
+    }
+
+    /// The same for a sound that may go on where `hearing` has left off, with less work.
+    pub fn encode_growing_sound(
+        &self,
+        samples: &[f32],
+        hearing: &mut Hearing,
+    ) -> Result<SoftTokens> {
+        self.encode_with(|log_mel| {
+            let next = hearing.next(log_mel, samples)?;
+            Ok(self.model.encode_growing_audio(hearing, &next)?)
+        })
+    }
+
+    fn encode_with(
+        &self,
+        encode: impl FnOnce(&LogMel) -> Result<SoftTokens>,
+    ) -> Result<SoftTokens> {
         let Some(log_mel) = &self.log_mel else {
             return Err(gemma3n::Error::no_audio().into());
         };
@@ -265,8 +283,7 @@ impl Package {
         if tower == Tower::Absent {
             return Err(Error::NoRoomFor { what: "sound" });
         }
-        let features: MelFeatures = log_mel.extract(samples)?;
-        let encoded = self.model.encode_audio(&features)?;
+        let encoded = encode(log_mel)?;
         if tower == Tower::OnDemand {
             self.model.unload_audio();
         }

@@ -273,3 +273,25 @@ fn going_back_in_a_cache_forgets_what_came_after() {
     let len = back.len();
     assert!(back.truncate(len - 1) && !back.truncate(40) && back.len() == len - 1);
 }
+
+#[test]
+fn a_sound_that_goes_on_is_not_heard_twice() {
+    let engine = demo();
+    let samples = clip(CLIPS[2]);
+    // Asked with ever more of it, as captions do, and then about another one in between.
+    let mut n_reused = Vec::new();
+    for part in 1..=4 {
+        let samples = &samples[..samples.len() * part / 4];
+        let fresh = demo().listen(listen(samples)).unwrap();
+        let heard = engine.listen(listen(samples)).unwrap();
+        assert_eq!(heard.text, fresh.text, "{part} of 4");
+        n_reused.push(heard.n_reused);
+    }
+    assert!(
+        n_reused.is_sorted() && n_reused[3] > n_reused[1] + 4,
+        "{n_reused:?}"
+    );
+    let other = clip(CLIPS[0]);
+    let expected = demo().listen(listen(&other)).unwrap();
+    assert_eq!(engine.listen(listen(&other)).unwrap().text, expected.text);
+}

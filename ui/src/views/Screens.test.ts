@@ -214,10 +214,10 @@ describe("settings", () => {
     const { client, slot } = await showSettings();
     await waitFor(() => expect(slot("erase-all")).toBeTruthy());
     await fireEvent.click(slot("erase-all") as HTMLElement);
-    expect(slot("confirm")?.textContent).toContain("Erase all 12 conversations?");
+    expect(slot("confirm")?.textContent).toContain("Erase 12 conversations and 2 transcripts?");
     expect(client.library.threads).toBe(12);
     await fireEvent.click(slot("confirm-yes") as HTMLElement);
-    await screen.findByText("All conversations are erased.");
+    await screen.findByText("All conversations and transcripts are erased.");
     expect(client.library.threads).toBe(0);
   });
 });

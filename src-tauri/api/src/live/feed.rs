@@ -21,21 +21,25 @@ const READ: Duration = Duration::from_millis(50);
 /// Levels are shown so often.
 const LEVEL: Duration = Duration::from_millis(100);
 
+/// Who can wait for a disk that is full tries it so often.
+const DISK: Duration = Duration::from_millis(250);
+
 /// Sound that waits in memory while the disk refuses it: ten minutes, 19 MB.
 const MAX_WAITING: usize = 600 * SAMPLE_RATE as usize;
 
 /// Where the sound of a channel comes from.
 pub(super) enum Feed {
-    Device(Box<dyn Device>),
+    Device(Box<dyn SoundDevice>),
     File(PathBuf),
 }
 
 /// A device that gives 16 kHz mono. Does not wait.
-pub(super) trait Device: Send {
+pub trait SoundDevice: Send {
+    /// Appends the samples that have come, and says what happened.
     fn read(&mut self, out: &mut Vec<f32>) -> Vec<Notice>;
 }
 
-impl Device for Capture {
+impl SoundDevice for Capture {
     fn read(&mut self, out: &mut Vec<f32>) -> Vec<Notice> {
         Self::read(self, out)
     }
@@ -58,6 +62,8 @@ pub(super) struct Recorder {
     /// When the first sound of any channel came, so that their times agree.
     pub began: Arc<OnceLock<Instant>>,
     pub could_not_save: bool,
+    /// Samples that neither the disk nor memory took.
+    pub n_lost: usize,
 }
 
 impl Recorder {
@@ -78,7 +84,14 @@ impl Recorder {
             .expect("the system gives a thread")
     }
 
-    fn listen(&mut self, mut device: Box<dyn Device>) {
+    fn listen(&mut self, mut device: Box<dyn SoundDevice>) {
+        self.record(device.as_mut());
+        // A sound server can take its time to let go of a stream; neither the recording nor Stop waits for that.
+        let letting_go = std::thread::Builder::new().name("device".into());
+        let _ = letting_go.spawn(move || drop(device));
+    }
+
+    fn record(&mut self, device: &mut dyn SoundDevice) {
         let mut samples = Vec::new();
         let mut meter = Meter::default();
         let mut started = false;
@@ -116,8 +129,9 @@ impl Recorder {
         let control = Arc::clone(&self.control);
         let read = audio::stream_sound(path, &mut |samples| {
             self.keep(samples);
-            // A disk that is full stays so while a file is read.
-            !control.stop.load(Ordering::Relaxed) && self.recording.waiting() < MAX_WAITING
+            // The file can wait.
+            self.wait_for_disk();
+            !control.stop.load(Ordering::Relaxed)
         });
         match read {
             Ok(None) => {}
@@ -134,10 +148,25 @@ impl Recorder {
 
     fn keep(&mut self, samples: &[f32]) {
         if self.recording.waiting() >= MAX_WAITING {
-            let ms = samples.len() * 1000 / SAMPLE_RATE as usize;
-            self.tell(NoticeKind::SoundLost { ms: ms as u32 });
-            return;
+            self.n_lost += samples.len();
+            // The disk is tried all the same.
+            return self.append(&[]);
         }
+        if self.n_lost > 0 {
+            let ms = self.n_lost * 1000 / SAMPLE_RATE as usize;
+            let ms = ms.try_into().unwrap_or(u32::MAX);
+            self.tell(NoticeKind::SoundLost { ms });
+        }
+        // Silence takes the place of what was lost, so that times stay right.
+        while self.n_lost > 0 && self.recording.waiting() < MAX_WAITING {
+            let silence = vec![0.0; self.n_lost.min(SAMPLE_RATE as usize)];
+            self.n_lost -= silence.len();
+            self.append(&silence);
+        }
+        self.append(samples);
+    }
+
+    fn append(&mut self, samples: &[f32]) {
         let appended = self.recording.append(samples);
         self.written
             .samples
@@ -156,11 +185,22 @@ impl Recorder {
         }
     }
 
-    fn close(self) {
+    /// Waits until a disk that is full takes what is there, unless that is to be left.
+    fn wait_for_disk(&mut self) {
+        while self.recording.waiting() > 0 && !self.control.leave.load(Ordering::Relaxed) {
+            std::thread::sleep(DISK);
+            self.append(&[]);
+        }
+    }
+
+    fn close(mut self) {
+        self.wait_for_disk();
         let (samples, waiting) = (self.recording.written(), self.recording.waiting());
         let closed = self.recording.close();
-        let all = samples + if closed.is_ok() { waiting as u64 } else { 0 };
-        self.written.samples.store(all, Ordering::Release);
+        let lost = if closed.is_ok() { 0 } else { waiting };
+        self.written
+            .samples
+            .store(samples + (waiting - lost) as u64, Ordering::Release);
     }
 
     fn tell(&self, notice: NoticeKind) {

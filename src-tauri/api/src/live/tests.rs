@@ -2,18 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Instant;
 
-use ::library::Transcript;
+use ::library::{Library, Transcript, TranscriptState};
 use audio::Notice;
 use tempfile::TempDir;
 
-use super::feed::Device;
 use super::*;
 use crate::{OpenModel, TranscriptFile};
 
 #[allow(clippy::unwrap_used)]
 #[path = "../../../../tests/support/spoken.rs"]
-mod spoken;
+pub(super) mod spoken;
 
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -67,6 +67,14 @@ impl Desk {
     }
 
     fn start(&self, tracks: Vec<(Channel, Tape)>, translate: Option<&str>) -> String {
+        let ear = self.api.ear().expect("a model that hears");
+        self.start_with(ear, tracks, translate)
+    }
+
+    fn start_with<R>(&self, ear: R, tracks: Vec<(Channel, Tape)>, translate: Option<&str>) -> String
+    where
+        R: Recogniser<Error: Into<ApiError>> + Send + 'static,
+    {
         let start = StartCaptions {
             source: CaptionSource::Both,
             title: "A meeting".into(),
@@ -81,7 +89,9 @@ impl Desk {
                 .map(|tape| Feed::Device(Box::new(tape)))
                 .collect())
         };
-        self.api.begin(&start, channels, feeds).expect("captions")
+        self.api
+            .begin(&start, channels, ear, feeds)
+            .expect("captions")
     }
 
     fn events(&self) -> Vec<LiveEvent> {
@@ -110,9 +120,11 @@ impl Desk {
     }
 }
 
-/// A device that plays a sound ten times as fast as it was spoken, and then silence.
+/// A device that plays a sound faster than it was spoken, and then silence.
 struct Tape {
     samples: Vec<f32>,
+    /// Samples every 50 ms: ten times as fast.
+    speed: usize,
     at: usize,
     /// What happens when so many samples were played.
     notices: Vec<(usize, Notice)>,
@@ -122,19 +134,20 @@ impl Tape {
     fn new(samples: &[f32]) -> Self {
         Self {
             samples: samples.to_vec(),
+            speed: 8000,
             at: 0,
             notices: Vec::new(),
         }
     }
 }
 
-impl Device for Tape {
+impl SoundDevice for Tape {
     fn read(&mut self, out: &mut Vec<f32>) -> Vec<Notice> {
-        let end = self.at + 8000;
+        let end = self.at + self.speed;
         let there = self.samples.get(self.at..).unwrap_or_default();
-        let there = &there[..there.len().min(8000)];
+        let there = &there[..there.len().min(self.speed)];
         out.extend(there);
-        out.resize(out.len() + 8000 - there.len(), 0.0);
+        out.resize(out.len() + self.speed - there.len(), 0.0);
         self.at = end;
         let due = self.notices.iter().position(|(at, _)| *at < end);
         due.map(|i| self.notices.remove(i).1).into_iter().collect()
@@ -148,6 +161,32 @@ fn text(transcript: &Transcript, channel: Channel) -> String {
         .map(|line| line.text.as_str())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// What is no speech: silence and three kinds of noise, each in three loudnesses, `seconds` in all.
+fn nothing_said(seconds: usize) -> Vec<f32> {
+    let mut state = 1u32;
+    let mut white = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    let (mut brown, mut n) = (0.0, 0.0);
+    let mut sound = Vec::new();
+    for kind in 0..4 {
+        for loudness in [0.003, 0.03, 0.3] {
+            for _ in 0..seconds * SAMPLE_RATE as usize / 12 {
+                n += 1.0;
+                brown = 0.98 * brown + 0.2 * white();
+                sound.push(match kind {
+                    0 => 0.0,
+                    1 => white() * loudness,
+                    2 => brown * loudness,
+                    _ => loudness * (n * 50.0 * std::f32::consts::TAU / 16_000.0).sin().signum(),
+                });
+            }
+        }
+    }
+    sound
 }
 
 /// The first `n` sentences of the spoken minute, and the rest of it.
@@ -403,4 +442,95 @@ fn read_changed_and_exported(desk: &Desk, id: &str) {
     assert_eq!(desk.api.transcripts(), Ok(Vec::new()));
     let imported = desk.api.import_threads(&all).expect("an export");
     assert_eq!(imported.added, 1);
+}
+
+/// A model that needs three times as long as the sound takes, beside what it needs anyway.
+struct Slow<R> {
+    ear: R,
+    /// The sound comes so many times as fast as it was spoken.
+    speed: u32,
+}
+
+impl<R: Recogniser> Recogniser for Slow<R> {
+    type Error = R::Error;
+
+    fn listen(&mut self, listen: &::captions::Listen) -> Result<::captions::Heard, R::Error> {
+        let length = Duration::from_secs_f64(listen.samples.len() as f64 / f64::from(SAMPLE_RATE));
+        std::thread::sleep(3 * length / self.speed);
+        self.ear.listen(listen)
+    }
+
+    fn answer(&mut self, prompt: &str, max_tokens: usize) -> Result<::captions::Heard, R::Error> {
+        self.ear.answer(prompt, max_tokens)
+    }
+}
+
+#[test]
+fn a_model_that_is_too_slow_writes_down_everything_in_the_end() {
+    let desk = Desk::new();
+    let (sound, _, spoken) = cut(12);
+    let length_ms = (sound.len() / 16) as u32;
+    let slow = Slow {
+        ear: desk.api.ear().expect("a model that hears"),
+        speed: 10,
+    };
+    let id = desk.start_with(slow, vec![(Channel::Others, Tape::new(&sound))], None);
+    desk.wait_for_sound(length_ms);
+    desk.api.stop_captions();
+    let transcript = desk.wait_for_end(&id);
+    assert_eq!(transcript.entry.state, TranscriptState::Complete);
+    let expected: Vec<&str> = spoken[..12].iter().map(|s| s.text.as_str()).collect();
+    let said = text(&transcript, Channel::Others);
+    let errors = spoken::word_error_rate(&expected.join(" "), &said);
+    assert!(errors < 0.25, "{:?}", transcript.lines);
+
+    // It was told that there is a queue, what was given up for it, and how it grew shorter after Stop.
+    let events = desk.events();
+    let stopped = events.iter().position(|event| {
+        let phase = Phase::Finishing;
+        *event == LiveEvent::Phase { phase }
+    });
+    let (before, after) = events.split_at(stopped.expect("the rest is finished visibly"));
+    assert!(
+        before
+            .iter()
+            .any(|event| matches!(event, LiveEvent::Pace { pace } if *pace != CaptionPace::Full))
+    );
+    let behind = after.iter().filter_map(|event| match event {
+        LiveEvent::Clock { behind_ms, .. } => Some(*behind_ms),
+        _ => None,
+    });
+    let behind: Vec<u32> = behind.collect();
+    assert!(behind[0] > ::captions::BEHIND_MS, "{behind:?}");
+    assert!(behind.last() < Some(&(behind[0] / 2)), "{behind:?}");
+    let finished = after.iter().filter(|event| {
+        let id = |line: &LiveLine| line.id.is_some();
+        matches!(event, LiveEvent::Line(line) if id(line))
+    });
+    assert!(finished.count() >= 3, "lines came after Stop");
+}
+
+/// An hour of silence, and five minutes of noise: an hour of noise takes a minute of a test, and is in the example
+/// `captions_soak`.
+#[test]
+fn silence_and_noise_become_no_text() {
+    let desk = Desk::new();
+    let noise = nothing_said(300);
+    let length_ms = (noise.len() / 16) as u32 + 3_600_000;
+    let mut tape = Tape::new(&noise);
+    tape.speed = 60 * SAMPLE_RATE as usize;
+    let id = desk.start(vec![(Channel::Me, tape)], Some("de"));
+    desk.wait_for_sound(length_ms);
+    desk.api.stop_captions();
+    let transcript = desk.wait_for_end(&id);
+    assert_eq!(transcript.entry.state, TranscriptState::Complete);
+    let words = |line: &&::library::Line| !line.text.is_empty();
+    let invented: Vec<_> = transcript.lines.iter().filter(words).collect();
+    assert!(invented.is_empty(), "{invented:?}");
+    for event in desk.events() {
+        if let LiveEvent::Line(line) = event {
+            let shown = (line.committed.as_str(), line.tentative.as_str());
+            assert_eq!(shown, ("", ""), "{line:?}");
+        }
+    }
 }

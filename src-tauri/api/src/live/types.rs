@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ::captions::Objection;
 use serde::{Deserialize, Serialize};
 use specta::Type;
 
@@ -110,9 +111,33 @@ pub struct LiveLine {
     pub tentative: String,
     pub translation: Option<String>,
     /// Why this is not, or not all, of what was said.
-    pub unclear: Option<String>,
+    pub unclear: Option<Unclear>,
     /// The stored line; none until it is finished and on the disk.
     pub id: Option<String>,
+}
+
+/// Why the model's words about a stretch of sound were refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub enum Unclear {
+    /// It said the same again and again.
+    Loop,
+    /// It wrote more than can be said in that time.
+    TooMuch,
+    /// It spoke of its task instead of writing down.
+    Chatter,
+    WrongLanguage,
+}
+
+impl From<Objection> for Unclear {
+    fn from(objection: Objection) -> Self {
+        match objection {
+            Objection::Loop => Self::Loop,
+            Objection::TooMuch => Self::TooMuch,
+            Objection::Chatter => Self::Chatter,
+            Objection::WrongLanguage => Self::WrongLanguage,
+        }
+    }
 }
 
 /// How captions are made, from the best to the cheapest.

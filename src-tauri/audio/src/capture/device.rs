@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 use cpal::{
-    BufferSize, Device, ErrorKind, FromSample, Host, I24, Sample, SampleFormat, SizedSample,
-    Stream, StreamConfig, SupportedStreamConfig, U24,
+    BufferSize, Device, ErrorKind, FromSample, Host, HostId, I24, Sample, SampleFormat,
+    SizedSample, Stream, StreamConfig, SupportedStreamConfig, U24,
 };
 use rtrb::{Producer, RingBuffer};
 
@@ -27,12 +27,38 @@ const RING_SECONDS: usize = 10;
 /// How long the system may take to open a stream.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) struct Cpal;
+/// The sound system, asked over one connection as long as that holds.
+#[derive(Default)]
+pub(super) struct Cpal {
+    host: Option<Host>,
+    /// Where the last device was found. Another system is not asked any more: while a server is busy or starts again
+    /// it would be ALSA, which has other devices, and takes the server's from it.
+    id: Option<HostId>,
+}
 
-impl Devices for Cpal {
-    fn open(&mut self, source: Source) -> Result<Opened, Error> {
-        let host = cpal::default_host();
-        let device = find(&host, source).ok_or_else(|| missing(source))?;
+impl Cpal {
+    fn host(&mut self) -> Option<&Host> {
+        if self.host.is_none() {
+            self.host = match self.id {
+                Some(id) => cpal::host_from_id(id).ok(),
+                None => Some(cpal::default_host()),
+            };
+        }
+        self.host.as_ref()
+    }
+
+    /// All devices, and none where the connection is lost, which is then made anew.
+    fn devices(&mut self) -> Option<Vec<Device>> {
+        let devices = self.host()?.devices();
+        if devices.is_err() {
+            self.host = None;
+        }
+        Some(devices.ok()?.collect())
+    }
+
+    fn open_now(&mut self, source: Source) -> Result<Opened, Error> {
+        let host = self.host().ok_or_else(|| missing(source))?;
+        let device = find(host, source).ok_or_else(|| missing(source))?;
         let explain = |error: cpal::Error| explain(source, &error);
         let supported = config(&device, source).map_err(explain)?;
         let (rate, channels) = (supported.sample_rate(), usize::from(supported.channels()));
@@ -57,17 +83,37 @@ impl Devices for Cpal {
             _stream: Box::new(stream),
         })
     }
+}
+
+impl Devices for Cpal {
+    fn open(&mut self, source: Source) -> Result<Opened, Error> {
+        let opened = self.open_now(source);
+        match &opened {
+            Ok(_) => self.id = self.host.as_ref().map(Host::id),
+            // The connection may be what failed.
+            Err(_) => self.host = None,
+        }
+        opened
+    }
 
     fn default_id(&mut self, source: Source) -> Option<String> {
-        let host = cpal::default_host();
-        Some(find(&host, source)?.id().ok()?.to_string())
+        Some(find(self.host()?, source)?.id().ok()?.to_string())
+    }
+
+    fn is_there(&mut self, id: &str) -> bool {
+        let same = |device: Device| device.id().is_ok_and(|other| other.to_string() == id);
+        let devices = self.devices();
+        devices.is_none_or(|devices| devices.into_iter().any(same))
     }
 }
 
 #[cfg(target_os = "linux")]
 fn find(host: &Host, source: Source) -> Option<Device> {
     match source {
-        Source::Microphone => host.default_input_device(),
+        // A server without a microphone gives what the computer plays as one.
+        Source::Microphone => host
+            .default_input_device()
+            .filter(|device| !device.id().is_ok_and(|id| id.id().ends_with(".monitor"))),
         Source::System => {
             let sink = host.default_output_device()?.id().ok()?;
             let monitor = format!("{}.monitor", sink.id());

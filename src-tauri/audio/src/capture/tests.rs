@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Sender, channel};
 
 use rtrb::{Producer, RingBuffer};
@@ -45,20 +46,34 @@ fn device(name: &str, rate: u32, channels: usize) -> (Opened, Played) {
 }
 
 /// Devices that become the default one after the other; `None` where there is none for a while.
-struct Scripted(VecDeque<Option<Opened>>);
+struct Scripted {
+    next: VecDeque<Option<Opened>>,
+    pulled_out: Arc<AtomicBool>,
+}
 
 impl Devices for Scripted {
     fn open(&mut self, _: Source) -> Result<Opened, Error> {
-        self.0.pop_front().flatten().ok_or(Error::NoMicrophone)
+        self.next.pop_front().flatten().ok_or(Error::NoMicrophone)
     }
 
     fn default_id(&mut self, _: Source) -> Option<String> {
-        self.0.front()?.as_ref().map(|opened| opened.id.clone())
+        self.next.front()?.as_ref().map(|opened| opened.id.clone())
+    }
+
+    fn is_there(&mut self, _: &str) -> bool {
+        !self.pulled_out.load(Ordering::Relaxed)
+    }
+}
+
+fn scripted(devices: Vec<Option<Opened>>) -> Scripted {
+    Scripted {
+        next: devices.into(),
+        pulled_out: Arc::default(),
     }
 }
 
 fn capture(devices: Vec<Option<Opened>>, now: Instant) -> Capture {
-    Capture::with(Source::Microphone, Box::new(Scripted(devices.into())), now).unwrap()
+    Capture::with(Source::Microphone, Box::new(scripted(devices)), now).unwrap()
 }
 
 fn listening(device: &str) -> Notice {
@@ -146,6 +161,29 @@ fn the_default_device_is_followed() {
     assert_eq!(out, [[0.5; 10], [0.25; 10], [0.125; 10]].concat());
 }
 
+/// A server that moves the stream elsewhere leaves it alive, and gives zeros or another device's sound.
+#[test]
+fn a_device_that_is_gone_without_an_error_is_lost_all_the_same() {
+    let now = Instant::now();
+    let (first, mut a) = device("a", 16_000, 1);
+    let (second, mut b) = device("b", 16_000, 1);
+    let devices = scripted(vec![Some(first), None, Some(second)]);
+    let pulled_out = Arc::clone(&devices.pulled_out);
+    let mut capture = Capture::with(Source::Microphone, Box::new(devices), now).unwrap();
+    let mut out = Vec::new();
+    a.play(&[0.5; 10]);
+    capture.read_at(now, &mut out);
+    // Without a default device the one at hand is still good.
+    assert_eq!(capture.read_at(now + LOOK, &mut out), []);
+    pulled_out.store(true, Ordering::Relaxed);
+    let lost = Notice::Lost { device: "a".into() };
+    assert_eq!(capture.read_at(now + 2 * LOOK, &mut out), [lost]);
+    b.play(&[0.25; 10]);
+    capture.read_at(now + 3 * LOOK, &mut out);
+    assert_eq!(capture.read_at(now + 3 * LOOK, &mut out), [listening("b")]);
+    assert!(out.ends_with(&[0.25; 10]));
+}
+
 #[test]
 fn exact_silence_and_overruns_are_said_once() {
     let now = Instant::now();
@@ -176,7 +214,7 @@ fn exact_silence_and_overruns_are_said_once() {
 fn no_device_is_a_sentence() {
     let none = Capture::with(
         Source::Microphone,
-        Box::new(Scripted([None].into())),
+        Box::new(scripted(vec![None])),
         Instant::now(),
     );
     let sentence = none.err().unwrap().to_string();

@@ -10,6 +10,7 @@ mod plan;
 #[cfg(target_os = "linux")]
 mod sound;
 #[cfg(target_os = "linux")]
+#[allow(dead_code)] // the window's tests need more of it
 #[path = "../../../../tests/support/sound_server.rs"]
 mod sound_server;
 #[path = "../../../../tests/support/spoken.rs"]

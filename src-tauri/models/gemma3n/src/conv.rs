@@ -28,6 +28,20 @@ impl Map {
         Self { data, ..*self }
     }
 
+    /// The rows from one on, if there are any.
+    pub fn rows_from(&self, row: usize) -> Result<Option<Self>> {
+        let height = self.height - row;
+        if height == 0 {
+            return Ok(None);
+        }
+        let data = self.data.narrow(0, row * self.width, height * self.width)?;
+        Ok(Some(Self {
+            height,
+            data: data.contiguous()?,
+            ..*self
+        }))
+    }
+
     /// `[1, channels, height, width]`, as candle's convolutions want it.
     fn channels_first(&self) -> Result<Tensor> {
         let channels = self.channels()?;

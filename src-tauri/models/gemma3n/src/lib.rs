@@ -31,7 +31,7 @@ mod vision;
 mod workers;
 
 pub use self::image::{ImageProcessor, Pixels, decode_picture};
-pub use audio::Heard;
+pub use audio::{Heard, Hearing, NextFrames};
 pub use cache::{KvCache, KvType};
 pub use chat_template::ChatTemplate;
 pub use config::{AudioConfig, Config, LayerType, TextConfig, VisionConfig};

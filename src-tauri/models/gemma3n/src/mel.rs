@@ -173,11 +173,34 @@ impl LogMel {
         self.extract_padded(samples, samples.len().next_multiple_of(PAD_TO_MULTIPLE_OF))
     }
 
+    /// The frames of a sound that may go on, without the data of the first ones, and how many of them will not change.
+    pub(crate) fn extract_next(
+        &self,
+        samples: &[f32],
+        first: usize,
+    ) -> Result<(MelFeatures, usize), InputError> {
+        let padded_len = samples.len().next_multiple_of(PAD_TO_MULTIPLE_OF);
+        let features = self.extract_from(samples, padded_len, first)?;
+        let reach = self.config.frame_length + 1;
+        let n_final = (samples.len() - reach) / self.config.hop_length + 1;
+        Ok((features, n_final))
+    }
+
     /// The frames of a sound that silence makes `padded_len` samples long, as shorter ones of a batch are.
     pub fn extract_padded(
         &self,
         samples: &[f32],
         padded_len: usize,
+    ) -> Result<MelFeatures, InputError> {
+        self.extract_from(samples, padded_len, 0)
+    }
+
+    /// The same without the data of the first frames.
+    fn extract_from(
+        &self,
+        samples: &[f32],
+        padded_len: usize,
+        first: usize,
     ) -> Result<MelFeatures, InputError> {
         self.check(samples, padded_len)?;
         let MelConfig {
@@ -187,14 +210,14 @@ impl LogMel {
             ..
         } = self.config;
         let frames = (padded_len - (frame_length + 1)) / hop_length + 1;
-        let mut data = Vec::with_capacity(frames * bins);
+        let mut data = Vec::with_capacity(frames.saturating_sub(first) * bins);
 
         let mut frame = vec![0.0; frame_length + 1];
         let mut wave = self.fft.make_input_vec();
         let mut spectrum = self.fft.make_output_vec();
         let mut scratch = self.fft.make_scratch_vec();
         let mut magnitudes = vec![0.0; spectrum.len()];
-        for start in (0..frames).map(|t| t * hop_length) {
+        for start in (first..frames).map(|t| t * hop_length) {
             let real = samples.get(start..).unwrap_or_default();
             for (i, sample) in frame.iter_mut().enumerate() {
                 *sample = real

@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use kernels::{Cpu, Pool, physical_cores};
 use weights::Checkpoint;
 
-use crate::audio::AudioTower;
+use crate::audio::{AudioTower, Heard, Hearing, NextFrames};
 use crate::cache::{KvCache, KvType};
 use crate::config::Config;
 use crate::embedder::{Embedder, EmbedderShape, to_host};
@@ -404,25 +404,65 @@ impl Model {
         })
     }
 
+    /// The same for a clip of which `hearing` holds what was heard before, with the next frames of it.
+    pub fn encode_growing_audio(
+        &self,
+        hearing: &mut Hearing,
+        next: &NextFrames,
+    ) -> Result<SoftTokens> {
+        let (tower, embedder) = (self.audio_tower()?, self.embed_audio.as_ref());
+        let embedder = embedder.ok_or_else(Error::no_audio)?;
+        if !tower.looks_back_only() {
+            // Then nothing was heard for good, and these are all frames.
+            return self.encode_audio(&next.features);
+        }
+        let hidden = self.config.text.hidden_size;
+        let embed = |heard: &Heard| -> Result<Vec<f32>> {
+            let mut rows = to_host(&embedder.soft(&heard.data)?)?;
+            let n_valid = heard.valid.iter().take_while(|valid| **valid).count();
+            rows.truncate(n_valid * hidden);
+            Ok(rows)
+        };
+        let mut rows = hearing.go_on(&tower, next, &self.device, &embed)?;
+        let config = self.config.audio.as_ref().ok_or_else(Error::no_audio)?;
+        let (n_rows, positions) = (rows.len() / hidden, config.soft_tokens_per_clip);
+        if n_rows > positions {
+            return Err(Error::Placeholders {
+                kind: "sound",
+                positions,
+                rows: n_rows,
+            });
+        }
+        for _ in n_rows..positions {
+            rows.extend_from_slice(embedder.padding());
+        }
+        Ok(SoftTokens {
+            kind: MediaKind::Audio,
+            rows,
+        })
+    }
+
+    fn audio_tower(&self) -> Result<Arc<AudioTower>> {
+        let config = self.config.audio.as_ref().ok_or_else(Error::no_audio)?;
+        load_once(&self.audio, || {
+            AudioTower::load(&self.loader(&mut |_| true), config)
+        })
+    }
+
     /// What the audio tower makes of a clip, before it is put into the text model's terms.
     pub fn hear(
         &self,
         features: &MelFeatures,
         trace: &mut dyn FnMut(&str, &Tensor),
-    ) -> Result<crate::audio::Heard> {
-        let Some(config) = &self.config.audio else {
-            return Err(Error::no_audio());
-        };
-        let tower = load_once(&self.audio, || {
-            AudioTower::load(&self.loader(&mut |_| true), config)
-        })?;
+    ) -> Result<Heard> {
+        let tower = self.audio_tower()?;
         let shape = (features.frames, features.bins);
         let mel = Tensor::from_slice(&features.data, shape, &self.device)?;
         tower.forward(&mel, &features.valid, trace)
     }
 
     /// The embedding of the tower's output, `[positions, hidden]`.
-    pub fn embed_heard(&self, heard: &crate::audio::Heard) -> Result<Tensor> {
+    pub fn embed_heard(&self, heard: &Heard) -> Result<Tensor> {
         match &self.embed_audio {
             Some(embedder) => embedder.soft(&heard.data),
             None => Err(Error::no_audio()),

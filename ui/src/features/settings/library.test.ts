@@ -63,5 +63,5 @@ test("erasing is told, and the numbers follow", async () => {
   await library.erase();
   expect(onchange).toHaveBeenCalledOnce();
   expect(library.state?.threads).toBe(0);
-  expect(library.outcome?.text).toBe("All conversations are erased.");
+  expect(library.outcome?.text).toBe("All conversations and transcripts are erased.");
 });

@@ -243,12 +243,13 @@ export type GenerationSettings = {
 
 export type Language = "system" | "en" | "de";
 
-/**  Where conversations are kept. */
+/**  Where conversations and transcripts are kept. */
 export type LibraryState = {
 	folder: string,
 	/**  Size on disk. */
 	bytes: number,
 	threads: number,
+	transcripts: number,
 };
 
 /**  What happens, for every window that watches. */
@@ -283,7 +284,7 @@ export type LiveLine = {
 	tentative: string,
 	translation: string | null,
 	/**  Why this is not, or not all, of what was said. */
-	unclear: string | null,
+	unclear: Unclear | null,
 	/**  The stored line; none until it is finished and on the disk. */
 	id: string | null,
 };
@@ -599,7 +600,7 @@ export type StoredLine = {
 	text: string,
 	translation: string | null,
 	/**  Why this is not, or not all, of what was said. */
-	unclear: string | null,
+	unclear: Unclear | null,
 	/**  The user wrote it. */
 	is_edited: boolean,
 };
@@ -688,6 +689,15 @@ export type TranscriptView = {
 	lines: StoredLine[],
 	marks: MarkInfo[],
 };
+
+/**  Why the model's words about a stretch of sound were refused. */
+export type Unclear = 
+/**  It said the same again and again. */
+"loop" | 
+/**  It wrote more than can be said in that time. */
+"too_much" | 
+/**  It spoke of its task instead of writing down. */
+"chatter" | "wrong_language";
 
 /**  What to show of a sound. */
 export type Waveform = {

@@ -17,7 +17,7 @@ const PIXEL =
   "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==";
 
 export class MockLibrary implements LibraryClient {
-  library: LibraryState = { folder: "/home/ada/.local/share/sotto", bytes: 3.4e6, threads: 12 };
+  library: LibraryState = { folder: "/home/ada/.local/share/sotto", bytes: 3.4e6, threads: 12, transcripts: 2 };
   /** Why the library cannot be used. */
   libraryFailure: ApiFailure | null = null;
   /** Rejections to come, one for each next call. */
@@ -127,7 +127,7 @@ export class MockLibrary implements LibraryClient {
 
   async eraseLibrary() {
     this.#threads = [];
-    this.library = { ...this.library, threads: 0, bytes: 98_304 };
+    this.library = { ...this.library, threads: 0, transcripts: 0, bytes: 98_304 };
   }
 
   async send(send: Send, on: (event: ChatEvent) => void) {

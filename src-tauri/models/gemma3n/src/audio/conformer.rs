@@ -9,6 +9,45 @@ use crate::linear::Linear;
 use crate::loader::Loader;
 use crate::norm::RmsNorm;
 
+/// What a block keeps of the positions so far, for those that come.
+#[derive(Clone, Debug, Default)]
+pub(super) struct BlockState {
+    /// Keys and values that are still seen, `[heads, positions, head_dim]`.
+    seen: Option<(Tensor, Tensor)>,
+    /// Rows that the light convolution still looks back to, `[positions, hidden]`.
+    gated: Option<Tensor>,
+}
+
+impl BlockState {
+    /// Positions before the next one that are seen.
+    pub fn n_seen(&self) -> Result<usize> {
+        match &self.seen {
+            Some((keys, _)) => Ok(keys.dim(1)?),
+            None => Ok(0),
+        }
+    }
+}
+
+/// With what is kept of it, and that without all but its last `n` entries.
+fn go_on(
+    kept: Option<&Tensor>,
+    new: Tensor,
+    axis: usize,
+    n: usize,
+) -> Result<(Tensor, Option<Tensor>)> {
+    let all = match kept {
+        Some(kept) => Tensor::cat(&[kept, &new], axis)?,
+        None => new,
+    };
+    let length = all.dim(axis)?;
+    let n = n.min(length);
+    let last = match n {
+        0 => None,
+        _ => Some(all.narrow(axis, length - n, n)?.contiguous()?),
+    };
+    Ok((all, last))
+}
+
 #[derive(Debug)]
 pub(super) struct Block {
     ffw_layer_start: FeedForward,
@@ -35,16 +74,17 @@ impl Block {
         })
     }
 
-    /// `x` `[positions, hidden]`; `valid` `[positions, 1]` is 0 where there is no sound.
+    /// The next positions `x` `[positions, hidden]`; `valid` `[positions, 1]` is 0 where there is no sound.
     pub fn forward(
         &self,
         x: &Tensor,
         valid: &Tensor,
         neighbourhood: &Neighbourhood,
+        state: &mut BlockState,
     ) -> Result<Tensor> {
         let x = self.ffw_layer_start.forward(x)?;
-        let x = self.attention.forward(&x, neighbourhood)?;
-        let x = self.lconv1d.forward(&x.broadcast_mul(valid)?)?;
+        let x = self.attention.forward(&x, neighbourhood, state)?;
+        let x = self.lconv1d.forward(&x.broadcast_mul(valid)?, state)?;
         let x = self.ffw_layer_end.forward(&x)?;
         self.norm.forward(&clamp(&x, self.clip)?)
     }
@@ -137,17 +177,21 @@ impl LightConv {
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (positions, hidden) = x.dims2()?;
+    fn forward(&self, x: &Tensor, state: &mut BlockState) -> Result<Tensor> {
+        let hidden = x.dim(1)?;
         let y = self
             .linear_start
             .forward(&self.pre_layer_norm.forward(x)?)?;
         let gate = candle_nn::ops::sigmoid(&y.narrow(D::Minus1, hidden, hidden)?.contiguous()?)?;
         let y = (y.narrow(D::Minus1, 0, hidden)? * gate)?;
+        let kept = state.gated.take();
+        let n_kept = kept.as_ref().map_or(Ok(0), |kept| kept.dim(0))?;
+        let (y, last) = go_on(kept.as_ref(), y, 0, self.kernel - 1)?;
+        state.gated = last;
         let time = Axis {
             kernel: self.kernel,
             stride: 1,
-            pad: (self.kernel - 1, 0),
+            pad: (self.kernel - 1 - n_kept, 0),
         };
         let frequency = Axis {
             kernel: 1,
@@ -155,7 +199,7 @@ impl LightConv {
             pad: (0, 0),
         };
         let map = Map {
-            height: positions,
+            height: y.dim(0)?,
             width: 1,
             data: y,
         };
@@ -170,10 +214,10 @@ impl LightConv {
 /// The reference cuts the clip into chunks and pads them; this dense form with a mask gives the same
 /// numbers, and even at 30 s (750 positions) costs little beside the matrix products.
 pub(super) struct Neighbourhood {
-    /// Distance between query and key as an index into the relative positions, `[heads, positions, positions]`.
+    /// Distance between query and key as an index into the relative positions, `[heads, positions, keys]`.
     distances: Tensor,
     /// 0 where a query sees a key, the most negative number elsewhere: a query that sees no key gets
-    /// equal weights rather than NaN. `[positions, positions]`
+    /// equal weights rather than NaN. `[positions, keys]`
     mask: Tensor,
     /// 1 where a query sees a key.
     seen: Tensor,
@@ -182,36 +226,40 @@ pub(super) struct Neighbourhood {
 }
 
 impl Neighbourhood {
+    /// Of the next positions, and of the `n_seen` before them, which are all sound.
     pub fn new(
         valid: &[bool],
+        n_seen: usize,
         context: (usize, usize),
         n_heads: usize,
         device: &Device,
     ) -> Result<Self> {
         let n = valid.len();
+        let n_keys = n_seen + n;
         let (past, future) = context;
-        let mut distances = vec![0u32; n * n];
-        let mut seen = vec![0f32; n * n];
-        let mut mask = vec![f32::MIN; n * n];
+        let mut distances = vec![0u32; n * n_keys];
+        let mut seen = vec![0f32; n * n_keys];
+        let mut mask = vec![f32::MIN; n * n_keys];
         for query in 0..n {
-            let first = query.saturating_sub(past);
-            let last = (query + future + 1).min(n);
-            for (key, &valid) in (first..).zip(&valid[first..last]) {
-                let at = query * n + key;
-                distances[at] = (past + key - query) as u32;
-                if valid {
+            let place = n_seen + query;
+            let first = place.saturating_sub(past);
+            let last = (place + future + 1).min(n_keys);
+            for key in first..last {
+                let at = query * n_keys + key;
+                distances[at] = (past + key - place) as u32;
+                if key < n_seen || valid[key - n_seen] {
                     seen[at] = 1.0;
                     mask[at] = 0.0;
                 }
             }
         }
-        let square = |values| Tensor::from_vec(values, (n, n), device);
+        let table = |values| Tensor::from_vec(values, (n, n_keys), device);
         Ok(Self {
-            distances: Tensor::from_vec(distances, (1, n, n), device)?
-                .broadcast_as((n_heads, n, n))?
+            distances: Tensor::from_vec(distances, (1, n, n_keys), device)?
+                .broadcast_as((n_heads, n, n_keys))?
                 .contiguous()?,
-            mask: square(mask)?,
-            seen: square(seen)?,
+            mask: table(mask)?,
+            seen: table(seen)?,
             context,
         })
     }
@@ -278,13 +326,23 @@ impl Attention {
         })
     }
 
-    fn forward(&self, x: &Tensor, neighbourhood: &Neighbourhood) -> Result<Tensor> {
+    fn forward(
+        &self,
+        x: &Tensor,
+        neighbourhood: &Neighbourhood,
+        state: &mut BlockState,
+    ) -> Result<Tensor> {
         let (positions, hidden) = x.dims2()?;
         let y = self.pre_attn_norm.forward(&clamp(x, self.clip)?)?;
         let q = self.split(&self.q_proj.forward(&y)?)?;
         let q = q.broadcast_mul(&self.q_scale)?; // [heads, positions, head_dim]
         let k = self.split(&self.k_proj.forward(&y)?)?;
         let v = self.split(&self.v_proj.forward(&y)?)?;
+        let kept = state.seen.take();
+        let (kept_k, kept_v) = kept.as_ref().map(|(k, v)| (k, v)).unzip();
+        let (k, last_k) = go_on(kept_k, k, 1, neighbourhood.context.0)?;
+        let (v, last_v) = go_on(kept_v, v, 1, neighbourhood.context.0)?;
+        state.seen = last_k.zip(last_v);
         let sinusoids = neighbourhood.sinusoids(hidden, x.device())?;
         let relative = self.split(&self.pos_proj.forward(&sinusoids)?)?;
 

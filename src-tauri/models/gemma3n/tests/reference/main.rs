@@ -3,5 +3,6 @@
 
 mod equivalence;
 mod goldens;
+mod growing;
 mod quantized;
 mod support;

@@ -39,6 +39,12 @@ export const captions = {
   empty: "Starte die Untertitel, und hier erscheint, was gesagt wird.",
   tentative: "Wörter, die sich noch ändern können, stehen kursiv und gepunktet.",
   unclear: "Unklar",
+  reasons: {
+    loop: "Das Modell hat sich wiederholt.",
+    too_much: "Das Modell hat mehr geschrieben, als man in dieser Zeit sagen kann.",
+    chatter: "Das Modell hat geantwortet, statt mitzuschreiben.",
+    wrong_language: "Das Modell hat in einer anderen Sprache geschrieben.",
+  },
   nothingUnderstood: "Hier war nichts zu verstehen.",
   jump: "Zum Jetzt springen",
 

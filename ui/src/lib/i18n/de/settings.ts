@@ -1,3 +1,14 @@
+/** What is stored, without kinds of which there is nothing. */
+function stored(threads: number, transcripts: number): string {
+  const parts = [
+    threads === 1 ? "1 Unterhaltung" : `${threads} Unterhaltungen`,
+    transcripts === 1 ? "1 Transkript" : `${transcripts} Transkripte`,
+  ];
+  if (transcripts === 0) parts.pop();
+  else if (threads === 0) parts.shift();
+  return parts.join(" und ");
+}
+
 export const settings = {
   salvaged: (n: number) =>
     n === 1
@@ -64,7 +75,7 @@ export const settings = {
 
   data: "Deine Daten",
   dataWhere: "Unterhaltungen und ihre Dateien liegen in diesem Ordner und nirgends sonst:",
-  dataSize: (n: number, size: string) => `${n} ${n === 1 ? "Unterhaltung" : "Unterhaltungen"}, ${size} auf dem Laufwerk`,
+  dataSize: (threads: number, transcripts: number, size: string) => `${stored(threads, transcripts)}, ${size} auf dem Laufwerk`,
   showFolder: "Ordner zeigen",
   exportAll: "Alles exportieren …",
   exportTitle: "Ordner für den Export wählen",
@@ -79,12 +90,12 @@ export const settings = {
     `${added} ${added === 1 ? "Unterhaltung" : "Unterhaltungen"} hinzugefügt` +
     (known > 0 ? `; ${known} ${known === 1 ? "war" : "waren"} schon hier.` : "."),
   eraseAll: "Alles löschen …",
-  eraseQuestion: (n: number) => (n === 1 ? "Deine einzige Unterhaltung löschen?" : `Alle ${n} Unterhaltungen löschen?`),
+  eraseQuestion: (threads: number, transcripts: number) => `${stored(threads, transcripts)} löschen?`,
   eraseWarning:
     "Sie werden samt Bildern und Tönen auf dem Laufwerk überschrieben. Das lässt sich nicht rückgängig machen.",
   erase: "Alles löschen",
   keep: "Behalten",
-  erased: "Alle Unterhaltungen sind gelöscht.",
+  erased: "Alle Unterhaltungen und Transkripte sind gelöscht.",
   working: "Einen Moment …",
 
   shortcuts: "Tastenkürzel",

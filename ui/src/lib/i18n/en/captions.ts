@@ -39,6 +39,12 @@ export const captions = {
   empty: "Start captions, and what is said appears here.",
   tentative: "Words that may still change stand in italics with dots below.",
   unclear: "Unclear",
+  reasons: {
+    loop: "The model repeated itself.",
+    too_much: "The model wrote more than can be said in that time.",
+    chatter: "The model answered instead of writing down.",
+    wrong_language: "The model wrote in another language.",
+  },
   nothingUnderstood: "Nothing was understood here.",
   jump: "Jump to now",
 

@@ -1,3 +1,14 @@
+/** What is stored, without kinds of which there is nothing. */
+function stored(threads: number, transcripts: number): string {
+  const parts = [
+    threads === 1 ? "1 conversation" : `${threads} conversations`,
+    transcripts === 1 ? "1 transcript" : `${transcripts} transcripts`,
+  ];
+  if (transcripts === 0) parts.pop();
+  else if (threads === 0) parts.shift();
+  return parts.join(" and ");
+}
+
 export const settings = {
   salvaged: (n: number) =>
     n === 1
@@ -63,7 +74,7 @@ export const settings = {
 
   data: "Your data",
   dataWhere: "Conversations and their files are kept in this folder, and nowhere else:",
-  dataSize: (n: number, size: string) => `${n} ${n === 1 ? "conversation" : "conversations"}, ${size} on disk`,
+  dataSize: (threads: number, transcripts: number, size: string) => `${stored(threads, transcripts)}, ${size} on disk`,
   showFolder: "Show the folder",
   exportAll: "Export all…",
   exportTitle: "Choose the folder to export to",
@@ -78,11 +89,11 @@ export const settings = {
     `${added} ${added === 1 ? "conversation was" : "conversations were"} added` +
     (known > 0 ? `; ${known} ${known === 1 ? "was" : "were"} here already.` : "."),
   eraseAll: "Erase all…",
-  eraseQuestion: (n: number) => (n === 1 ? "Erase your only conversation?" : `Erase all ${n} conversations?`),
+  eraseQuestion: (threads: number, transcripts: number) => `Erase ${stored(threads, transcripts)}?`,
   eraseWarning: "They are overwritten on the disk, with their pictures and sounds. This cannot be undone.",
   erase: "Erase everything",
   keep: "Keep them",
-  erased: "All conversations are erased.",
+  erased: "All conversations and transcripts are erased.",
   working: "One moment…",
 
   shortcuts: "Keyboard shortcuts",
