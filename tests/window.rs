@@ -9,6 +9,7 @@ use support::{CONTROL, Desktop, ENTER, ESCAPE, SHIFT, TAB, Window, wait_until};
 
 mod captions;
 mod conversations;
+mod overlay;
 mod support;
 mod trouble;
 

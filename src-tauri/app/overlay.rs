@@ -62,6 +62,8 @@ struct Inner {
     height: Option<u32>,
     /// Counts the moves: the last one is written down.
     moves: u64,
+    /// Where keys have moved it to while the window is still on its way.
+    target: Option<PhysicalPosition<i32>>,
 }
 
 impl Overlay {
@@ -204,6 +206,9 @@ fn moved(app: &AppHandle) {
         let floats = shell.settings.get().overlay.mode == OverlayMode::Floating;
         let window = window(&app).filter(|window| window.is_visible().unwrap_or(false));
         let place = window.and_then(|window| place_of(&window));
+        if is_last {
+            shell.overlay.inner().target = None;
+        }
         if let Some(place) = place.filter(|_| is_last && floats && !session::is_wayland()) {
             keep_place(&app, place);
         }
@@ -252,8 +257,17 @@ fn put(app: &AppHandle, window: &WebviewWindow) -> tauri::Result<()> {
     let Some((screens, home)) = screens(app)? else {
         return Ok(());
     };
-    let frame = frame_of(&shell.settings.get().overlay, height, &screens, home);
-    stand(window, frame)
+    let mut overlay = shell.settings.get().overlay;
+    let target = shell.overlay.inner().target;
+    if let (Some(target), Some(place)) = (target, place_of(window)) {
+        // Keys have moved it, and that is not written down yet.
+        overlay.place = Some(OverlayPlace {
+            x: target.x,
+            y: target.y,
+            ..place
+        });
+    }
+    stand(window, frame_of(&overlay, height, &screens, home))
 }
 
 /// The height is fixed, so that no word and no hand changes it.
@@ -333,7 +347,10 @@ pub fn shift(app: &AppHandle, right: i32, down: i32) -> Result<(), ApiError> {
     float(app, &window)?;
     let move_it = || -> tauri::Result<()> {
         let scale = window.scale_factor()?;
-        let (position, size) = (window.outer_position()?, window.inner_size()?);
+        let shell = app.state::<Shell>();
+        let target = shell.overlay.inner().target;
+        let position = target.map_or_else(|| window.outer_position(), Ok)?;
+        let size = window.inner_size()?;
         let pixels = |page: i32| (f64::from(page) * scale).round() as i32;
         let frame = Frame {
             x: position.x + pixels(right),
@@ -345,7 +362,9 @@ pub fn shift(app: &AppHandle, right: i32, down: i32) -> Result<(), ApiError> {
             Some((screens, _)) => frame.within_reach(&screens),
             None => frame,
         };
-        window.set_position(PhysicalPosition::new(frame.x, frame.y))
+        let target = PhysicalPosition::new(frame.x, frame.y);
+        shell.overlay.inner().target = Some(target);
+        window.set_position(target)
     };
     move_it().map_err(could_not)
 }
@@ -356,6 +375,7 @@ pub fn drag(app: &AppHandle) -> Result<(), ApiError> {
         return Ok(());
     };
     float(app, &window)?;
+    app.state::<Shell>().overlay.inner().target = None;
     window.start_dragging().map_err(could_not)
 }
 

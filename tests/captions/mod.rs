@@ -6,12 +6,12 @@ use crate::support::sound_server::SoundServer;
 use crate::support::{CONTROL, Desktop, Window, wait_until};
 use crate::wait_for_state;
 
-fn clip(n: u32) -> String {
+pub fn clip(n: u32) -> String {
     let root = env!("CARGO_MANIFEST_DIR");
     format!("{root}/tests/fixtures/demo/by-hand/clips/{n:02}.flac")
 }
 
-fn choose(window: &Window, slot: &str, value: &str) {
+pub fn choose(window: &Window, slot: &str, value: &str) {
     window.find(&format!("[data-slot={slot}]"));
     window.js(&format!(
         "const list = document.querySelector('[data-slot={slot}]');
@@ -21,7 +21,7 @@ fn choose(window: &Window, slot: &str, value: &str) {
 }
 
 /// Opens the demo and begins captions of English from this source.
-fn begin(window: &Window, source: &str) {
+pub fn begin(window: &Window, source: &str) {
     window.click("[data-slot=try-demo]");
     wait_for_state(window, "ready");
     window.press_with(CONTROL, "1");
@@ -32,7 +32,7 @@ fn begin(window: &Window, source: &str) {
 }
 
 /// Waits for so many finished lines: the channel and the words of each.
-fn finished_lines(window: &Window, n: usize) -> Vec<(String, String)> {
+pub fn finished_lines(window: &Window, n: usize) -> Vec<(String, String)> {
     wait_until(&format!("{n} finished lines"), || {
         let lines = window.js(
             "return [...document.querySelectorAll('[data-slot=line][data-finished=true]')].map((line) => [

@@ -51,7 +51,7 @@ pub use transcribe::{
 };
 pub use transcripts::{
     ChannelInfo, MarkInfo, StoredLine, StoredState, TranscriptFile, TranscriptHit, TranscriptInfo,
-    TranscriptView,
+    TranscriptText, TranscriptView,
 };
 pub use types::*;
 

@@ -62,9 +62,12 @@ export class CaptionsController {
   onchange: () => void = () => {};
 
   readonly isRunning = $derived(this.#phase !== "idle");
+  readonly isOfFile = $derived(this.isRunning && this.#channels.includes("file"));
+  /** How much of the sound is written down. */
+  readonly percent = $derived(this.#elapsedMs > 0 ? (100 * (this.#elapsedMs - this.#behindMs)) / this.#elapsedMs : 0);
   /** The model needs longer than the speech; what it does about it is `pace`. */
   readonly isBehind = $derived(
-    this.#phase === "listening" && (this.#behindMs > BEHIND_MS || this.#pace !== "full"),
+    this.#phase === "listening" && !this.isOfFile && (this.#behindMs > BEHIND_MS || this.#pace !== "full"),
   );
   /** Finished lines, as they may be read out. */
   readonly finished = $derived(this.#lines.filter((line) => line.id !== null));
@@ -171,18 +174,21 @@ export class CaptionsController {
     await this.#attempt(() => this.#client.watchCaptions((event) => this.#apply(event)));
   }
 
-  async start(title: string) {
+  /** Of what the chosen source hears, or of a sound or video file. */
+  async start(title: string, file?: string) {
     if (this.phase !== "idle") return;
     this.#isAsking = true;
     const [language, translate] = [this.#language, this.#translate];
-    const start = { source: { type: this.source }, title, language, translate, keep_sound: this.keepSound };
+    const source = file === undefined ? { type: this.source } : { type: "file" as const, path: file };
+    const start = { source, title, language, translate, keep_sound: this.keepSound };
     await this.#attempt(() => this.#client.startCaptions(start));
     this.#isAsking = false;
     this.onchange();
   }
 
-  /** Ends the sound; the rest of it is written down. */
+  /** Ends the sound; the rest of it is written down. A file, whose rest would be nearly all of it, is left for later. */
   async stop() {
+    if (this.isOfFile) return this.leave();
     await this.#attempt(() => this.#client.stopCaptions());
   }
 

@@ -90,7 +90,7 @@ export const commands = {
 	/**  A stretch of the sound, at most 30 s of it, as a data: address. */
 	playTranscript: (transcript: string, channel: ChannelName, startMs: number, endMs: number) => typedError<string, ApiError>(__TAURI_INVOKE("play_transcript", { transcript, channel, startMs, endMs })),
 	/**  What was said as plain text with speakers. */
-	transcriptText: (transcript: string) => typedError<string, ApiError>(__TAURI_INVOKE("transcript_text", { transcript })),
+	transcriptText: (transcript: string) => typedError<TranscriptText, ApiError>(__TAURI_INVOKE("transcript_text", { transcript })),
 	exportTranscript: (transcript: string, format: TranscriptFile, to: string) => typedError<null, ApiError>(__TAURI_INVOKE("export_transcript", { transcript, format, to })),
 	/**  Opens an address in the user's browser or mail program; the page asks the user first. */
 	openLink: (address: string) => typedError<null, ApiError>(__TAURI_INVOKE("open_link", { address })),
@@ -834,6 +834,14 @@ export type TranscriptInfo = {
 	translate: string | null,
 	model: string | null,
 	channels: ChannelInfo[],
+};
+
+/**  What was said, to be asked about. */
+export type TranscriptText = {
+	text: string,
+	/**  So many of its lines are in the text. */
+	kept: number,
+	lines: number,
 };
 
 /**  A transcript as a page. */
