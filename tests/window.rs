@@ -11,6 +11,7 @@ mod captions;
 mod conversations;
 mod overlay;
 mod support;
+mod transcripts;
 mod trouble;
 
 const QUESTION: &str = "[data-slot=question]";

@@ -1,8 +1,9 @@
 //! The window of captions that floats over everything else.
 
+use std::fs;
 use std::path::Path;
 
-use crate::captions::{begin, clip};
+use crate::captions::{begin, choose, clip, finished_lines};
 use crate::support::sound_server::SoundServer;
 use crate::support::{CONTROL, Desktop, UP, Window, wait_until};
 
@@ -79,7 +80,7 @@ fn it_comes_back_where_it_was_with_its_style() {
     // It is written down as soon as the window rests.
     let settings = desktop.home.path().join("data/settings.json");
     wait_until("the place in the settings", || {
-        let text = std::fs::read_to_string(&settings).ok()?;
+        let text = fs::read_to_string(&settings).ok()?;
         let settings: serde_json::Value = serde_json::from_str(&text).ok()?;
         (settings["overlay"]["place"]["y"] == moved[1]).then_some(())
     });
@@ -149,4 +150,37 @@ fn clicks_pass_through_it_until_that_is_ended() {
         let text = window.text("[data-slot=toggle-overlay]");
         (text.trim() == "Overlay").then_some(())
     });
+}
+
+#[test]
+#[ignore = "`cargo xtask screenshots` runs it"]
+fn pictures_of_the_readme() {
+    let desktop = Desktop::new();
+    let data = desktop.home.path().join("data");
+    fs::create_dir_all(&data).unwrap();
+    let settings = r#"{"overlay": {"place": {"x": 120, "y": 430, "width": 800}}}"#;
+    fs::write(data.join("settings.json"), settings).unwrap();
+    let server = SoundServer::start("overlay-pictures");
+    let window = desktop.open_with(&[], &[("PULSE_SERVER", &server.address())]);
+    begin(&window, "both");
+    choose(&window, "translate", "de");
+    window.click("[data-slot=toggle-overlay]");
+    for (n, (sink, said)) in [("mic_feed", 1), ("speaker", 4)].into_iter().enumerate() {
+        server.play(sink, Path::new(&clip(said)));
+        finished_lines(&window, n + 1);
+    }
+    wait_until("the translations", || {
+        let n = window.js("return document.querySelectorAll('[data-slot=translation]').length");
+        (n.as_u64()? >= 2).then_some(())
+    });
+    window.screenshot("overlay");
+    window.enter(OVERLAY);
+    for _ in 0..3 {
+        window.js("document.querySelector('[data-slot=overlay-preset]').click()");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+    }
+    window.js("document.querySelector('[data-slot=overlay-mode]').click()");
+    resting_frame(&window);
+    window.enter(MAIN);
+    window.screenshot("overlay-docked");
 }
