@@ -116,7 +116,9 @@ pub fn open(app: &AppHandle) -> Result<(), ApiError> {
     if window(app).is_some() {
         return Ok(());
     }
-    make(app).map_err(could_not)
+    make(app).map_err(could_not)?;
+    tell(app);
+    Ok(())
 }
 
 pub fn close(app: &AppHandle) -> Result<(), ApiError> {

@@ -101,6 +101,7 @@ fn clicks_pass_through_it_until_that_is_ended() {
     let window = desktop.open(&[]);
     window.press_with(CONTROL, "1");
     window.click("[data-slot=toggle-overlay]");
+    window.find("[data-slot=focus-overlay]");
     window.enter(OVERLAY);
     window.find("[data-slot=overlay-hint]");
     let [left, top, ..] = resting_frame(&window);

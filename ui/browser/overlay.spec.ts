@@ -80,6 +80,18 @@ test("without motion it fades at once", async ({ page }) => {
   expect(transition).toBe("0s");
 });
 
+test("the style panel shows every value where it stands", async ({ page }) => {
+  await open(page, (mock) => {
+    mock.overlay.settings.style.spacing = 150;
+    mock.overlay.settings.style.size = 96;
+  });
+  await show(page, "settings");
+  await expect(page.getByLabel("Line spacing")).toHaveValue("150");
+  await expect(page.getByLabel("Size of the letters")).toHaveValue("96");
+  await page.locator("[data-slot=reset-style]").click();
+  await expect(page.getByLabel("Line spacing")).toHaveValue("135");
+});
+
 test("notices come and go without moving a line", async ({ page }) => {
   await open(page, (mock) => {
     mock.start = "/models/a";

@@ -19,7 +19,7 @@ export const overlay: typeof en = {
   showHint: "Untertitel in einem Fenster, das über allen anderen schwebt.",
   hide: "Untertitelfenster schließen",
   clicksPass: "Klicks gehen durch das Untertitelfenster.",
-  catchClicks: "Wieder annehmen",
+  catchClicks: "Klicks wieder annehmen",
   letThrough: "Klicks durchlassen",
   move: "Mit Tasten bewegen",
   change: "Stil …",

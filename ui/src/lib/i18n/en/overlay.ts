@@ -17,7 +17,7 @@ export const overlay = {
   showHint: "Captions in a window that floats over all others.",
   hide: "Close the overlay",
   clicksPass: "Clicks go through the overlay.",
-  catchClicks: "Catch them again",
+  catchClicks: "Catch clicks again",
   letThrough: "Let clicks through",
   move: "Move by keys",
   change: "Style…",
