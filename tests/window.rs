@@ -10,7 +10,9 @@ use support::{CONTROL, Desktop, ENTER, ESCAPE, SHIFT, TAB, Window, wait_until};
 mod captions;
 mod conversations;
 mod faults;
+mod overlay;
 mod support;
+mod transcripts;
 mod trouble;
 
 const QUESTION: &str = "[data-slot=question]";

@@ -16,6 +16,10 @@ export default defineConfig({
   // The address that tauri.conf.json knows.
   server: { port: 1420, strictPort: true, fs: { allow: [".."] } }, // the logo is in ../assets
   // A data: address would need a hole in the content security policy.
-  build: { target: ["es2022", "safari16"], assetsInlineLimit: 0 },
+  build: {
+    target: ["es2022", "safari16"],
+    assetsInlineLimit: 0,
+    rolldownOptions: { input: { main: "index.html", overlay: "overlay.html" } }, // a page for each window
+  },
   test: { environment: "happy-dom", include: ["src/**/*.test.ts"] },
 });

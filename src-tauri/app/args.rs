@@ -1,28 +1,42 @@
-//! The command line: `sotto [MODEL]`.
+//! The command line: `sotto [--toggle-captions | --toggle-overlay | --toggle-click-through] [MODEL]`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::actions::Action;
+
 const HELP: &str = "\
 Sotto: a private assistant that runs on this computer
 
-Usage: sotto [MODEL]
+Usage: sotto [OPTION] [MODEL]
 
   MODEL          a Gemma 3n model: a folder with config.json, or a .gguf file.
                  Without it, Sotto opens the model that was open last.
+
+  --toggle-captions       begin captions, or end them
+  --toggle-overlay        open the overlay of captions, or close it
+  --toggle-click-through  let the mouse through the overlay, or not any more
+                 These reach the Sotto that is running, for shortcuts of the desktop;
+                 without one, Sotto starts.
+
   -h, --help     print this
   -V, --version  print the version";
 
 #[derive(Debug, PartialEq)]
 pub enum Args {
     Print(String),
-    Window { model: Option<PathBuf> },
+    Window {
+        model: Option<PathBuf>,
+        /// What to do at once.
+        action: Option<Action>,
+    },
 }
 
 impl Args {
     /// `args` without the program's name; an error is a sentence for the user.
     pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Args, String> {
         let mut model = None;
+        let mut action = None;
         let mut only_paths = false;
         for arg in args {
             let text = arg.to_string_lossy();
@@ -33,6 +47,14 @@ impl Args {
                 }
                 "--" if !only_paths => only_paths = true,
                 option if option.starts_with('-') && !only_paths => {
+                    let named = option.strip_prefix("--").and_then(Action::from_name);
+                    if named.is_some() && action.is_none() {
+                        action = named;
+                        continue;
+                    }
+                    if named.is_some() {
+                        return Err("one thing at a time, please. Try sotto --help.".to_owned());
+                    }
                     return Err(format!("there is no option {option}. Try sotto --help."));
                 }
                 _ if model.is_some() => {
@@ -41,7 +63,7 @@ impl Args {
                 _ => model = Some(PathBuf::from(arg)),
             }
         }
-        Ok(Args::Window { model })
+        Ok(Args::Window { model, action })
     }
 }
 
@@ -56,6 +78,7 @@ mod tests {
     fn window(model: Option<&str>) -> Result<Args, String> {
         Ok(Args::Window {
             model: model.map(PathBuf::from),
+            action: None,
         })
     }
 
@@ -65,6 +88,18 @@ mod tests {
         assert_eq!(parse(&["a b/model.gguf"]), window(Some("a b/model.gguf")));
         assert_eq!(parse(&["--", "-odd"]), window(Some("-odd")));
         assert!(parse(&["one", "two"]).is_err());
+    }
+
+    #[test]
+    fn what_to_do_at_once() {
+        for action in Action::ALL {
+            let expected = Args::Window {
+                model: None,
+                action: Some(action),
+            };
+            assert_eq!(parse(&[&format!("--{}", action.name())]), Ok(expected));
+        }
+        assert!(parse(&["--toggle-captions", "--toggle-overlay"]).is_err());
     }
 
     #[test]

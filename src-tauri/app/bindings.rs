@@ -2,9 +2,12 @@
 
 use tauri_specta::{collect_commands, collect_events};
 
-use crate::OpenRequested;
-use crate::commands::{captions, chat, library, machine, model, outside, settings, transcripts};
+use crate::actions::CaptionsWished;
+use crate::commands::{
+    captions, chat, library, machine, model, outside, overlay, settings, transcripts,
+};
 use crate::fitting::ModelFitted;
+use crate::{OpenRequested, StyleWished};
 
 pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
     tauri_specta::Builder::new()
@@ -70,8 +73,28 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             settings::settings_state,
             settings::change_settings,
             settings::speak_tray,
+            overlay::watch_overlay,
+            overlay::open_overlay,
+            overlay::close_overlay,
+            overlay::change_overlay,
+            overlay::resize_overlay,
+            overlay::set_click_through,
+            overlay::shift_overlay,
+            overlay::drag_overlay,
+            overlay::focus_overlay,
+            overlay::show_overlay_style,
+            overlay::toggle_captions,
+            overlay::take_captions_wish,
+            overlay::show_main_window,
+            overlay::shortcuts_state,
+            overlay::bind_shortcut,
         ])
-        .events(collect_events![OpenRequested, ModelFitted])
+        .events(collect_events![
+            OpenRequested,
+            ModelFitted,
+            CaptionsWished,
+            StyleWished
+        ])
         // Every type looks the same coming and going.
         .disable_serde_phases()
 }
@@ -110,10 +133,12 @@ mod tests {
 
     /// A command that no permission names is refused by Tauri, and only at run time.
     #[test]
-    fn every_command_is_permitted_to_the_window() {
+    fn every_command_is_permitted_to_a_window() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let permissions = fs::read_to_string(root.join("src-tauri/app/permissions/window.toml"))
-            .expect("the file is there");
+        let permissions = ["window", "overlay"].map(|file| {
+            let path = format!("src-tauri/app/permissions/{file}.toml");
+            fs::read_to_string(root.join(path)).expect("the file is there")
+        });
         let bindings = fs::read_to_string(root.join(BINDINGS)).expect("the file is there");
         let commands: Vec<&str> = bindings
             .split("__TAURI_INVOKE(\"")
@@ -123,7 +148,9 @@ mod tests {
         assert!(commands.contains(&"send"), "{commands:?}");
         for command in commands {
             assert!(
-                permissions.contains(&format!("\"{command}\"")),
+                permissions
+                    .iter()
+                    .any(|file| file.contains(&format!("\"{command}\""))),
                 "{command} is in no permission"
             );
         }

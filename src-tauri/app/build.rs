@@ -9,6 +9,7 @@ const UI_INPUTS: &[&str] = &[
     "ui/src",
     "ui/public",
     "ui/index.html",
+    "ui/overlay.html",
     "ui/vite.config.ts",
     "ui/svelte.config.js",
     "ui/tsconfig.json",

@@ -8,6 +8,7 @@ pub mod library;
 pub mod machine;
 pub mod model;
 pub mod outside;
+pub mod overlay;
 pub mod settings;
 pub mod transcripts;
 

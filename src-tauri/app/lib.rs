@@ -2,7 +2,6 @@
 //!
 //! This is the only Rust that knows Tauri.
 
-use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,15 +10,20 @@ use api::{Api, SettingsFile, Theme};
 use tauri::{AppHandle, Manager, WindowEvent};
 use tauri_specta::Event;
 
+mod actions;
 mod again;
 mod args;
 mod bindings;
 mod commands;
 mod fitting;
 mod folders;
+mod overlay;
 mod running;
+mod session;
+mod shortcuts;
 mod tray;
 
+use actions::Action;
 use args::Args;
 use running::Running;
 use tauri_plugin_window_state::StateFlags;
@@ -39,6 +43,11 @@ struct Shell {
     /// Voice notes: to end them, and to throw them away.
     keeping: Running,
     discarding: Running,
+    /// Who watches the captions, by the label of the window.
+    watching: Running,
+    overlay: overlay::Overlay,
+    wish: actions::Wish,
+    problems: shortcuts::Problems,
 }
 
 /// Someone started Sotto a second time, with a model: this window opens it instead.
@@ -47,6 +56,10 @@ struct OpenRequested {
     path: String,
 }
 
+/// The overlay's style is to be seen in the main window.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize, specta::Type, Event)]
+struct StyleWished;
+
 /// The whole program; `args` come without the program's name.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     match Args::parse(args) {
@@ -54,7 +67,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
             println!("{text}");
             ExitCode::SUCCESS
         }
-        Ok(Args::Window { model }) => window(model),
+        Ok(Args::Window { model, action }) => window(model, action),
         Err(sentence) => {
             eprintln!("sotto: {sentence}");
             ExitCode::from(2)
@@ -62,9 +75,9 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn window(model: Option<PathBuf>) -> ExitCode {
+fn window(model: Option<PathBuf>, action: Option<Action>) -> ExitCode {
     // GTK panics without a display.
-    if cfg!(target_os = "linux") && !has_display() {
+    if cfg!(target_os = "linux") && !session::has_display() {
         eprintln!("sotto: there is no display to open a window on. sotto-cli works without one.");
         return ExitCode::FAILURE;
     }
@@ -78,6 +91,10 @@ fn window(model: Option<PathBuf>) -> ExitCode {
         answering: Running::default(),
         keeping: Running::default(),
         discarding: Running::default(),
+        watching: Running::default(),
+        overlay: overlay::Overlay::default(),
+        wish: actions::Wish::default(),
+        problems: shortcuts::Problems::default(),
     };
     let bindings = bindings::builder();
     let result = tauri::Builder::default()
@@ -87,10 +104,13 @@ fn window(model: Option<PathBuf>) -> ExitCode {
             second_start(app, args, PathBuf::from(cwd));
         }))
         .plugin(tauri_plugin_dialog::init())
+        .plugin(tauri_plugin_global_shortcut::Builder::new().build())
         .plugin(
             tauri_plugin_window_state::Builder::default()
                 // Sotto may end while its window is hidden, and is to be seen at the next start.
                 .with_state_flags(StateFlags::all() & !StateFlags::VISIBLE)
+                // Its place goes with its mode, in the settings.
+                .with_denylist(&[overlay::LABEL])
                 .build(),
         )
         .manage(shell)
@@ -100,10 +120,24 @@ fn window(model: Option<PathBuf>) -> ExitCode {
             tray::put_up(app.handle());
             fitting::begin(app.handle().clone());
             wear_theme(app.handle(), app.state::<Shell>().settings.get().theme);
+            shortcuts::put_up(app.handle());
+            if let Some(action) = action {
+                actions::perform(app.handle(), action);
+            }
             Ok(())
         })
         .on_window_event(|window, event| {
             let app = window.app_handle();
+            if matches!(event, WindowEvent::Destroyed) {
+                app.state::<Shell>().watching.stop(window.label());
+            }
+            if window.label() == overlay::LABEL {
+                return overlay::on_event(app, event);
+            }
+            if matches!(event, WindowEvent::Destroyed) {
+                // It would go on alone, without a way to anything else.
+                app.exit(0);
+            }
             if let WindowEvent::CloseRequested { api, .. } = event
                 && app.state::<Shell>().settings.get().close_to_tray
                 && tray::is_up(app)
@@ -145,19 +179,24 @@ fn show_window(app: &AppHandle) {
 }
 
 fn second_start(app: &AppHandle, args: impl Iterator<Item = OsString>, cwd: PathBuf) {
+    let args = Args::parse(args);
+    if let Ok(Args::Window {
+        model: None,
+        action: Some(action),
+    }) = args
+    {
+        return actions::perform(app, action);
+    }
     show_window(app);
-    if let Ok(Args::Window { model: Some(model) }) = Args::parse(args) {
+    if let Ok(Args::Window {
+        model: Some(model), ..
+    }) = args
+    {
         let path = cwd.join(model).to_string_lossy().into_owned();
         if let Err(e) = (OpenRequested { path }).emit(app) {
             eprintln!("sotto: could not pass the model to the window: {e}");
         }
     }
-}
-
-fn has_display() -> bool {
-    ["DISPLAY", "WAYLAND_DISPLAY"]
-        .iter()
-        .any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 fn absolute(path: PathBuf) -> PathBuf {

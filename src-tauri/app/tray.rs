@@ -7,6 +7,8 @@ use tauri::menu::{Menu, MenuItem};
 use tauri::tray::{MouseButton, TrayIconBuilder, TrayIconEvent};
 use tauri::{AppHandle, Wry};
 
+use crate::actions::{Action, perform};
+
 const ID: &str = "sotto";
 
 /// Puts the icon there. Where that cannot be done Sotto goes without it, and closing its window ends it.
@@ -44,7 +46,11 @@ fn build(app: &AppHandle) -> tauri::Result<()> {
         .on_menu_event(|app, event| match event.id().as_ref() {
             "show" => crate::show_window(app),
             "quit" => app.exit(0),
-            _ => {}
+            name => {
+                if let Some(action) = Action::from_name(name) {
+                    perform(app, action);
+                }
+            }
         })
         .on_tray_icon_event(|tray, event| {
             if let TrayIconEvent::Click {
@@ -62,11 +68,28 @@ fn build(app: &AppHandle) -> tauri::Result<()> {
 }
 
 fn menu(app: &AppHandle, language: Language) -> tauri::Result<Menu<Wry>> {
-    let (show, quit) = match language {
-        Language::De => ("Sotto zeigen", "Sotto beenden"),
-        Language::En | Language::System => ("Show Sotto", "Quit Sotto"),
+    let item = |id: &str, text| MenuItem::with_id(app, id, text, true, None::<&str>);
+    let [show, captions, overlay, click_through, quit] = match language {
+        Language::De => [
+            "Sotto zeigen",
+            "Untertitel beginnen oder beenden",
+            "Untertitelfenster öffnen oder schließen",
+            "Klicks durch das Untertitelfenster lassen oder nicht",
+            "Sotto beenden",
+        ],
+        Language::En | Language::System => [
+            "Show Sotto",
+            "Start or stop captions",
+            "Open or close the overlay",
+            "Let clicks through the overlay, or not",
+            "Quit Sotto",
+        ],
     };
-    let show = MenuItem::with_id(app, "show", show, true, None::<&str>)?;
-    let quit = MenuItem::with_id(app, "quit", quit, true, None::<&str>)?;
-    Menu::with_items(app, &[&show, &quit])
+    let actions = [captions, overlay, click_through];
+    let menu = Menu::with_items(app, &[&item("show", show)?])?;
+    for (action, text) in Action::ALL.into_iter().zip(actions) {
+        menu.append(&item(action.name(), text)?)?;
+    }
+    menu.append(&item("quit", quit)?)?;
+    Ok(menu)
 }

@@ -11,7 +11,7 @@ pub fn clip(n: u32) -> String {
     format!("{root}/tests/fixtures/demo/by-hand/clips/{n:02}.flac")
 }
 
-fn choose(window: &Window, slot: &str, value: &str) {
+pub fn choose(window: &Window, slot: &str, value: &str) {
     window.find(&format!("[data-slot={slot}]"));
     window.js(&format!(
         "const list = document.querySelector('[data-slot={slot}]');

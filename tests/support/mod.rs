@@ -29,6 +29,7 @@ pub const ESCAPE: &str = "\u{e00c}";
 pub const TAB: &str = "\u{e004}";
 pub const SHIFT: &str = "\u{e008}";
 pub const CONTROL: &str = "\u{e009}";
+pub const UP: &str = "\u{e013}";
 pub const DOWN: &str = "\u{e015}";
 
 /// Longer than anything takes on a busy machine.
@@ -127,6 +128,12 @@ impl Desktop {
             .args(args)
             .status();
         assert!(status.unwrap().success());
+    }
+
+    /// What a hand does with the mouse and the keyboard of this screen, whichever window is there.
+    pub fn by_hand(&self, args: &[&str]) {
+        let status = self.command("xdotool").args(args).status();
+        assert!(status.unwrap().success(), "xdotool {args:?}");
     }
 
     fn command(&self, program: &str) -> Command {
@@ -278,6 +285,22 @@ impl Window<'_> {
             }
         }
         assert_eq!(killed, 1, "one Sotto runs");
+    }
+
+    /// Goes on with the window whose page has this name; waits for it.
+    pub fn enter(&self, page: &str) {
+        let session = format!("/session/{}", self.session);
+        wait_until(page, || {
+            let handles = self.http("GET", &format!("{session}/window/handles"), &Value::Null);
+            for handle in handles.ok()?.as_array()? {
+                let entered = self.post("/window", json!({"handle": handle}));
+                let url = self.http("GET", &format!("{session}/url"), &Value::Null);
+                if entered.is_ok() && url.is_ok_and(|url| url.as_str().unwrap().ends_with(page)) {
+                    return Some(());
+                }
+            }
+            None
+        });
     }
 
     pub fn set_size(&self, width: u32, height: u32) {

@@ -156,6 +156,35 @@ const states: Record<string, { set?: (mock: MockClient) => void; act?: (page: Pa
       await page.locator("[aria-invalid=true]").waitFor();
     },
   },
+  "keys that are asked for": {
+    act: async (page) => {
+      await show(page, "settings");
+      await page.locator("[data-action=toggle_captions] [data-slot=change-shortcut]").click();
+      await page.keyboard.press("Control+Shift+F10");
+      await page.locator("[data-slot=shortcut-problem]").waitFor();
+    },
+  },
+  "a desktop that gives no keys": {
+    set: (mock) => {
+      mock.shortcuts.is_refused = true;
+      mock.overlay.can_place = false;
+      mock.overlay.settings.style.opacity = 40;
+    },
+    act: async (page) => {
+      await show(page, "settings");
+      await page.locator("[data-slot=shortcut-commands]").waitFor();
+    },
+  },
+  "captions of a file": {
+    set: (mock) => {
+      mock.captions = { ...mock.captions, phase: "listening", elapsed_ms: 90_000, behind_ms: 60_000, channels: ["file"] };
+      mock.overlay.is_open = true;
+    },
+    act: async (page) => {
+      await show(page, "captions");
+      await page.locator("[data-slot=file-progress]").waitFor();
+    },
+  },
   "the question before erasing": {
     act: async (page) => {
       await show(page, "settings");

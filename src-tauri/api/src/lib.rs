@@ -40,8 +40,10 @@ pub use note::NoteWish;
 pub use plan::{PlanBytes, PlanQuestion, PlanReply, plan};
 pub use score::{ScoreReply, ScoreRequest, ScoredToken, TopToken};
 pub use settings::{
-    CustomGeneration, GenerationSettings, Language, Preset, Salvage, SendKey, SettingChange,
-    Settings, SettingsFile, SettingsState, TextSize, Theme,
+    CaptionChoices, CaptionStyle, CustomGeneration, GenerationSettings, GlobalShortcuts, Language,
+    LiveSource, OverlayChange, OverlayMode, OverlayPlace, OverlaySettings, OverlayText, Preset,
+    Salvage, SendKey, SettingChange, Settings, SettingsFile, SettingsState, TextAlignment,
+    TextEdge, TextSize, TextWeight, Theme,
 };
 pub use transcribe::{
     CaptionEvent, ChannelName, SoundSource, TranscribeEvent, TranscribeRequest, Transcribed,
@@ -49,7 +51,7 @@ pub use transcribe::{
 };
 pub use transcripts::{
     ChannelInfo, MarkInfo, StoredLine, StoredState, TranscriptFile, TranscriptHit, TranscriptInfo,
-    TranscriptView,
+    TranscriptText, TranscriptView,
 };
 pub use types::*;
 

@@ -4,6 +4,8 @@
 //! Of a damaged file every field that can still be understood is kept, the rest gets its default, and the file itself
 //! stays beside the new one as `settings.broken.json`.
 
+mod overlay;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,6 +16,10 @@ use serde_json::{Map, Value};
 use specta::Type;
 
 use crate::types::{ApiError, AskOptions, ErrorCode, Number};
+pub use overlay::{
+    CaptionChoices, CaptionStyle, GlobalShortcuts, LiveSource, OverlayChange, OverlayMode,
+    OverlayPlace, OverlaySettings, OverlayText, TextAlignment, TextEdge, TextWeight,
+};
 
 /// Every combination of values is a valid one.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Type)]
@@ -32,6 +38,9 @@ pub struct Settings {
     pub last_model: Option<PathBuf>,
     /// The most that a model may take, in megabytes; without it as much as is free.
     pub memory_limit: Option<u32>,
+    pub captions: CaptionChoices,
+    pub overlay: OverlaySettings,
+    pub shortcuts: GlobalShortcuts,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
@@ -178,6 +187,7 @@ pub enum SettingChange {
     ModelFolders(Vec<PathBuf>),
     DefaultModel(Option<PathBuf>),
     MemoryLimit(Option<u32>),
+    Captions(CaptionChoices),
 }
 
 impl Settings {
@@ -198,6 +208,7 @@ impl Settings {
             SettingChange::ModelFolders(folders) => self.model_folders = folders,
             SettingChange::DefaultModel(model) => self.default_model = model,
             SettingChange::MemoryLimit(megabytes) => self.memory_limit = megabytes,
+            SettingChange::Captions(choices) => self.captions = choices,
         }
     }
 }
@@ -431,6 +442,31 @@ mod tests {
             custom,
             max_tokens: Some(200),
         };
+        let captions = CaptionChoices {
+            source: LiveSource::Both,
+            language: Some("en".into()),
+            translate: Some("de".into()),
+            keep_sound: false,
+        };
+        let style = CaptionStyle {
+            size: 40,
+            background: "#0000aa".into(),
+            ..CaptionStyle::default()
+        };
+        let overlay = OverlaySettings {
+            mode: OverlayMode::Top,
+            shown: OverlayText::Translation,
+            style: style.clone(),
+            place: Some(OverlayPlace {
+                x: -40,
+                y: 300,
+                width: 700,
+            }),
+        };
+        let shortcuts = GlobalShortcuts {
+            toggle_overlay: None,
+            ..GlobalShortcuts::default()
+        };
         let changes = [
             SettingChange::Theme(Theme::Dark),
             SettingChange::TextSize(TextSize::Largest),
@@ -441,12 +477,18 @@ mod tests {
             SettingChange::ModelFolders(vec!["/m".into()]),
             SettingChange::DefaultModel(Some("/m/a".into())),
             SettingChange::MemoryLimit(Some(2500)),
+            SettingChange::Captions(captions.clone()),
         ];
         let file = SettingsFile::load(Some(path.clone()));
         file.update(|settings| {
             changes
                 .into_iter()
-                .for_each(|change| settings.apply(change))
+                .for_each(|change| settings.apply(change));
+            settings.overlay.apply(OverlayChange::Mode(overlay.mode));
+            settings.overlay.apply(OverlayChange::Shown(overlay.shown));
+            settings.overlay.apply(OverlayChange::Style(style));
+            settings.overlay.place = overlay.place;
+            settings.shortcuts = shortcuts.clone();
         })
         .expect("the directory is writable");
         let expected = Settings {
@@ -460,6 +502,9 @@ mod tests {
             default_model: Some("/m/a".into()),
             last_model: None,
             memory_limit: Some(2500),
+            captions,
+            overlay,
+            shortcuts,
         };
         assert_eq!(expected.memory_limit(), Some(2_500_000_000));
         assert_eq!(SettingsFile::load(Some(path)).get(), expected);
@@ -469,12 +514,15 @@ mod tests {
     fn what_is_valid_in_a_damaged_file_is_kept() {
         let (state, files) = load(
             r#"{"theme": "dark", "text_size": 12, "last_model": "/m", "close_to_tray": "yes",
-                "generation": {"preset": "creative", "max_tokens": -5, "custom": {"temperature": 9, "top_k": 3}}}"#,
+                "generation": {"preset": "creative", "max_tokens": -5, "custom": {"temperature": 9, "top_k": 3}},
+                "overlay": {"mode": "top", "style": {"size": 400, "colour": "url(x)", "lines": 4}}}"#,
         );
         assert_eq!(state.settings.theme, Theme::Dark);
         assert_eq!(state.settings.last_model, Some("/m".into()));
         assert_eq!(state.settings.generation.preset, Preset::Creative);
         assert_eq!(state.settings.generation.custom.top_k, Some(3));
+        assert_eq!(state.settings.overlay.mode, OverlayMode::Top);
+        assert_eq!(state.settings.overlay.style.lines, 4);
         let mut lost = state.salvage.expect("it was damaged").lost;
         lost.sort();
         assert_eq!(
@@ -483,6 +531,8 @@ mod tests {
                 "close_to_tray",
                 "generation.custom.temperature",
                 "generation.max_tokens",
+                "overlay.style.colour",
+                "overlay.style.size",
                 "text_size"
             ]
         );

@@ -1,5 +1,7 @@
 //! Stored transcripts: listing, reading, changing, hearing again, playing, exporting.
 
+mod extract;
+
 use std::path::Path;
 
 use ::captions::{Objection, Settings, hear_again};
@@ -107,6 +109,18 @@ const MAX_STRETCH_MS: u32 = 30_000;
 
 /// Sound around a line that goes with it when it is heard again.
 const MARGIN_MS: u32 = 200;
+
+/// How much of a model's context a transcript may take; the rest is for the question and the answer.
+const QUESTION_SHARE: f64 = 0.6;
+
+/// What was said, to be asked about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct TranscriptText {
+    pub text: String,
+    /// So many of its lines are in the text.
+    pub kept: u32,
+    pub lines: u32,
+}
 
 impl Api {
     /// The latest first.
@@ -244,10 +258,29 @@ impl Api {
         Ok(format!("data:audio/wav;base64,{}", BASE64.encode(wav)))
     }
 
-    /// What was said as plain text with speakers, to be read by a person or the model.
-    pub fn transcript_text(&self, id: &str) -> Result<String, ApiError> {
+    /// What was said as plain text with speakers, to be asked about. If the open model has no room for all of it, parts
+    /// from the whole length of the transcript are left.
+    pub fn transcript_text(&self, id: &str) -> Result<TranscriptText, ApiError> {
         let transcript = self.library()?.transcript(id)?;
-        Ok(lines_of(&transcript).to_txt())
+        let lines: Vec<String> = transcript.lines.iter().map(spoken).collect();
+        // What needs no model must not fail for the want of one.
+        let engine = self.engine().ok();
+        let package = engine.as_ref().map(|engine| engine.package());
+        let budget = package.map_or(usize::MAX, |package| {
+            (package.context() as f64 * QUESTION_SHARE) as usize
+        });
+        let tokenizer = package.and_then(|package| package.tokenizer().ok());
+        let cost = |line: &str| {
+            let tokens = tokenizer.and_then(|tokenizer| tokenizer.encode_plain(line).ok());
+            // And one for the end of the line.
+            tokens.map_or(line.len(), |tokens| tokens.len()) + 1
+        };
+        let (text, kept) = extract::extract(&lines, budget, cost);
+        Ok(TranscriptText {
+            text,
+            kept: kept as u32,
+            lines: lines.len() as u32,
+        })
     }
 
     /// Writes a transcript to a file, which is replaced if it is there.
@@ -316,16 +349,30 @@ fn markdown(transcript: &Transcript, lines: &str) -> String {
 fn lines_of(transcript: &Transcript) -> ::captions::Transcript {
     let mut lines = ::captions::Transcript::default();
     for line in &transcript.lines {
-        lines.push(::captions::TranscriptSegment {
-            start_ms: line.start_ms,
-            end_ms: line.end_ms,
-            channel: channel_of(line.channel),
-            text: line.text.clone(),
-            translations: line.translations.clone(),
-            unclear: line.unclear.as_deref().map(Objection::of_code),
-        });
+        lines.push(segment_of(line));
     }
     lines
+}
+
+fn segment_of(line: &Line) -> ::captions::TranscriptSegment {
+    ::captions::TranscriptSegment {
+        start_ms: line.start_ms,
+        end_ms: line.end_ms,
+        channel: channel_of(line.channel),
+        text: line.text.clone(),
+        translations: line.translations.clone(),
+        unclear: line.unclear.as_deref().map(Objection::of_code),
+    }
+}
+
+/// A line with its speaker and without its translation, which would say everything twice.
+fn spoken(line: &Line) -> String {
+    let mut alone = ::captions::Transcript::default();
+    alone.push(::captions::TranscriptSegment {
+        translations: Default::default(),
+        ..segment_of(line)
+    });
+    alone.to_txt().trim_end().to_owned()
 }
 
 fn info(entry: TranscriptEntry) -> TranscriptInfo {

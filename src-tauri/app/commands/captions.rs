@@ -1,8 +1,8 @@
 //! Live captions.
 
 use api::{ApiError, LiveEvent, StartCaptions};
-use tauri::State;
 use tauri::ipc::Channel;
+use tauri::{State, Webview};
 
 use super::blocking;
 use crate::Shell;
@@ -10,10 +10,13 @@ use crate::Shell;
 /// Shows the captions as they are, then what happens, for as long as the window is there.
 #[tauri::command]
 #[specta::specta]
-pub fn watch_captions(shell: State<'_, Shell>, events: Channel<LiveEvent>) {
+pub fn watch_captions(shell: State<'_, Shell>, webview: Webview, events: Channel<LiveEvent>) {
+    // A page that was loaded anew, or a window that was closed and opened: what the earlier one heard of goes nowhere.
+    shell.watching.stop(webview.label());
+    let ticket = shell.watching.start(webview.label());
     shell
         .api
-        .watch_captions(move |event| events.send(event.clone()).is_ok());
+        .watch_captions(move |event| ticket.goes_on() && events.send(event.clone()).is_ok());
 }
 
 /// Replies with the id of the transcript when the devices are open.

@@ -4,7 +4,7 @@ use api::{ApiError, Language, SettingChange, SettingsState};
 use tauri::{AppHandle, Manager, State};
 
 use super::blocking;
-use crate::{Shell, tray};
+use crate::{Shell, overlay, tray};
 
 #[tauri::command]
 #[specta::specta]
@@ -24,6 +24,7 @@ pub async fn change_settings(app: AppHandle, changes: Vec<SettingChange>) -> Res
             }
         });
         crate::wear_theme(&app, shell.settings.get().theme);
+        overlay::tell(&app);
         written
     })
     .await

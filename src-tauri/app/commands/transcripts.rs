@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use api::{
     ApiError, ChannelName, MarkInfo, StoredLine, TranscriptFile, TranscriptHit, TranscriptInfo,
-    TranscriptView,
+    TranscriptText, TranscriptView,
 };
 use tauri::State;
 
@@ -163,7 +163,7 @@ pub async fn play_transcript(
 pub async fn transcript_text(
     shell: State<'_, Shell>,
     transcript: String,
-) -> Result<String, ApiError> {
+) -> Result<TranscriptText, ApiError> {
     let api = shell.api.clone();
     blocking(move || api.transcript_text(&transcript)).await
 }

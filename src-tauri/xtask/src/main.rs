@@ -16,7 +16,13 @@ const BUILD_PACKAGES: &[&str] = &[
 ];
 
 /// To open a window where nobody sees it.
-const WINDOW_TEST_PACKAGES: &[&str] = &["dbus-daemon", "imagemagick", "webkit2gtk-driver", "xvfb"];
+const WINDOW_TEST_PACKAGES: &[&str] = &[
+    "dbus-daemon",
+    "imagemagick",
+    "webkit2gtk-driver",
+    "xdotool",
+    "xvfb",
+];
 
 /// To open the page without the window.
 const BROWSER_TEST_PACKAGES: &[&str] = &["chromium"];

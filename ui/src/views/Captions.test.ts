@@ -68,6 +68,60 @@ describe("captions", () => {
     await waitFor(() => expect(client.languages).toEqual([[null, "de"]]));
   });
 
+  test("what was chosen is there again, and every choice is remembered", async () => {
+    const { client, slot } = await show("1", (client) => {
+      client.settings.settings.captions = { source: "both", language: "en", translate: null, keep_sound: false };
+    });
+    await waitFor(() => expect(slot("source")).toHaveProperty("value", "both"));
+    expect(slot("spoken-language")).toHaveProperty("value", "en");
+    await fireEvent.change(screen.getByLabelText("Translate into"), { target: { value: "de" } });
+    const value = { source: "both", language: "en", translate: "de", keep_sound: false };
+    await waitFor(() => expect(client.changes).toEqual([{ setting: "captions", value }]));
+  });
+
+  test("a file that is chosen or dropped is written down, says how far it is, and can be stopped", async () => {
+    const { client, slot, click } = await show("1", (client) => (client.picked = ["/home/ada/talk.mp4"]));
+    await waitFor(() => expect(slot("caption-file")).toHaveProperty("disabled", false));
+    await click("caption-file");
+    await waitFor(() => expect(slot("file-progress")).toBeTruthy());
+    expect(client.started[0]).toMatchObject({ title: "talk.mp4", source: { type: "file", path: "/home/ada/talk.mp4" } });
+    client.clock(120_000, 90_000);
+    await waitFor(() => expect(slot("file-progress")?.textContent).toContain("0:30 of 2:00"));
+    await click("toggle-captions");
+    await waitFor(() => expect(slot("captions")?.dataset["phase"]).toBe("idle"));
+    client.files({ type: "drop", paths: ["/home/ada/note.ogg"] });
+    await waitFor(() => expect(client.started).toHaveLength(2));
+  });
+
+  test("a shortcut begins and ends captions; what stands in the way is shown", async () => {
+    const { client, slot } = await show("3");
+    client.wishCaptions();
+    await waitFor(() => expect(client.started).toHaveLength(1));
+    client.wishCaptions();
+    await waitFor(() => expect(client.captions.phase).toBe("idle"));
+    expect(client.overlayAsked).toEqual([]);
+    client.startFailures.push(new ApiFailure("unsupported", "There is no microphone."));
+    client.wishCaptions();
+    await waitFor(() => expect(slot("captions-failure")).toBeTruthy());
+    expect(client.overlayAsked).toEqual(["window"]);
+  });
+
+  test("the overlay is opened and closed, and lets clicks through", async () => {
+    const { client, slot, click } = await show("1");
+    await waitFor(() => expect(slot("toggle-overlay")).toBeTruthy());
+    await click("toggle-overlay");
+    await waitFor(() => expect(slot("click-through")).toBeTruthy());
+    await click("click-through");
+    await screen.findByText("Clicks go through the overlay.");
+    expect(client.overlay.click_through).toBe(true);
+    await click("toggle-overlay");
+    await waitFor(() => expect(client.overlay.is_open).toBe(false));
+    await click("to-style");
+    await screen.findByRole("heading", { name: "Captions overlay" });
+    await fireEvent.click(screen.getByLabelText("Yellow on blue"));
+    await waitFor(() => expect(client.overlay.settings.style.background).toBe("#00236b"));
+  });
+
   test("time, loudness and marks", async () => {
     const { client, slot, click } = await running();
     client.clock(83_000, 0);
@@ -197,9 +251,20 @@ describe("the library", () => {
 
   test("notes and marks are kept", async () => {
     const { client, slot } = await opened();
-    await fireEvent.change(slot("notes") as HTMLElement, { target: { value: "Call Ada." } });
-    await screen.findByText("Saved");
+    // By typing alone: whoever closes the window has not left the field.
+    await fireEvent.input(slot("notes") as HTMLElement, { target: { value: "Call Ada." } });
+    await screen.findByText("Saved", undefined, { timeout: 5000 });
     expect((await client.openTranscript("transcript-0")).notes).toBe("Call Ada.");
+  });
+
+  test("a summary is asked for at once, with as much of it as the model has room for", async () => {
+    const { client, click } = await opened((client) => (client.roomForLines = 1));
+    await click("summarise");
+    await waitFor(() => expect(client.asked).toHaveLength(1));
+    const parts = (client.asked[0] as { parts: { type: string; name?: string; text: string }[] }).parts;
+    expect(parts.map(({ type }) => type)).toEqual(["quote", "text"]);
+    expect(parts[0]?.name).toMatch(/\(1 of \d+ lines/);
+    expect(parts[1]?.text).toContain("Summarise");
   });
 
   test("one that was left is finished or kept as it is", async () => {

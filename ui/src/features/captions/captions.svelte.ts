@@ -1,11 +1,15 @@
-import { ApiFailure, type CaptionPace, type CaptionSource, type ChannelName, type Client } from "../../lib/ipc/client";
-import type { ApiError, LiveEvent, LiveLine, LiveNotice, LiveView, Phase } from "../../lib/ipc/client";
-
-/** What captions can be made of in a window; files go through Chat or the command line. */
-export type LiveSource = Exclude<CaptionSource["type"], "file">;
+import { i18n, m } from "../../lib/i18n/i18n.svelte";
+import { ApiFailure, type CaptionChoices, type CaptionPace, type CaptionsClient } from "../../lib/ipc/client";
+import type { ApiError, ChannelName, LiveEvent, LiveLine, LiveNotice, LiveSource, LiveView, Phase } from "../../lib/ipc/client";
 
 /** So much sound that is not written down yet is no more than the model's normal work. */
 const BEHIND_MS = 6_000;
+
+/** Of a transcript that begins now. */
+export function captionsTitle(): string {
+  const when = new Intl.DateTimeFormat(i18n.language, { dateStyle: "medium", timeStyle: "short" });
+  return m.captions.title(when.format(Date.now()));
+}
 
 const keyOf = ({ channel, segment }: LiveLine) => `${channel} ${segment}`;
 
@@ -31,7 +35,7 @@ const isGood = ({ notice }: LiveNotice) => ["hearing", "heard", "saved_again"].i
 
 /** The live captions as the Rust side tells of them, and what the user chose for them. */
 export class CaptionsController {
-  #client: Client;
+  #client: CaptionsClient;
   #phase = $state<Phase>("idle");
   #transcript = $state<string | null>(null);
   #channels = $state.raw<readonly ChannelName[]>([]);
@@ -50,27 +54,50 @@ export class CaptionsController {
   #isAsking = $state(false);
   #markedMs = $state<number | null>(null);
 
-  source = $state<LiveSource>("microphone");
-  /** Without it the sound lies on the disk only until it is written down. */
-  keepSound = $state(true);
+  #source = $state<LiveSource>("microphone");
+  #keepSound = $state(true);
+  /** Told of what the user has chosen, to be remembered. */
+  onchoose: (choices: CaptionChoices) => void = () => {};
   /** Told of a transcript that began or ended. */
   onchange: () => void = () => {};
 
   readonly isRunning = $derived(this.#phase !== "idle");
+  readonly isOfFile = $derived(this.isRunning && this.#channels.includes("file"));
+  /** How much of the sound is written down. */
+  readonly percent = $derived(this.#elapsedMs > 0 ? (100 * (this.#elapsedMs - this.#behindMs)) / this.#elapsedMs : 0);
   /** The model needs longer than the speech; what it does about it is `pace`. */
   readonly isBehind = $derived(
-    this.#phase === "listening" && (this.#behindMs > BEHIND_MS || this.#pace !== "full"),
+    this.#phase === "listening" && !this.isOfFile && (this.#behindMs > BEHIND_MS || this.#pace !== "full"),
   );
   /** Finished lines, as they may be read out. */
   readonly finished = $derived(this.#lines.filter((line) => line.id !== null));
 
-  constructor(client: Client) {
+  constructor(client: CaptionsClient) {
     this.#client = client;
   }
 
   get phase(): Phase {
     // A device takes a moment to open; the button answers at once.
     return this.#isAsking && this.#phase === "idle" ? "starting" : this.#phase;
+  }
+
+  get source(): LiveSource {
+    return this.#source;
+  }
+
+  set source(source: LiveSource) {
+    this.#source = source;
+    this.#chosen();
+  }
+
+  /** Without it the sound lies on the disk only until it is written down. */
+  get keepSound(): boolean {
+    return this.#keepSound;
+  }
+
+  set keepSound(keep: boolean) {
+    this.#keepSound = keep;
+    this.#chosen();
   }
 
   /** The transcript that is being made, or was made last. */
@@ -147,18 +174,21 @@ export class CaptionsController {
     await this.#attempt(() => this.#client.watchCaptions((event) => this.#apply(event)));
   }
 
-  async start(title: string) {
+  /** Of what the chosen source hears, or of a sound or video file. */
+  async start(title: string, file?: string) {
     if (this.phase !== "idle") return;
     this.#isAsking = true;
     const [language, translate] = [this.#language, this.#translate];
-    const start = { source: { type: this.source }, title, language, translate, keep_sound: this.keepSound };
+    const source = file === undefined ? { type: this.source } : { type: "file" as const, path: file };
+    const start = { source, title, language, translate, keep_sound: this.keepSound };
     await this.#attempt(() => this.#client.startCaptions(start));
     this.#isAsking = false;
     this.onchange();
   }
 
-  /** Ends the sound; the rest of it is written down. */
+  /** Ends the sound; the rest of it is written down. A file, whose rest would be nearly all of it, is left for later. */
   async stop() {
+    if (this.isOfFile) return this.leave();
     await this.#attempt(() => this.#client.stopCaptions());
   }
 
@@ -177,9 +207,18 @@ export class CaptionsController {
   async speak(language: string | null, translate: string | null) {
     const before = [this.#language, this.#translate] as const;
     [this.#language, this.#translate] = [language, translate];
-    if (!this.isRunning) return;
-    const done = await this.#attempt(() => this.#client.setCaptionLanguages(language, translate));
-    if (!done) [this.#language, this.#translate] = before;
+    if (this.isRunning) {
+      const done = await this.#attempt(() => this.#client.setCaptionLanguages(language, translate));
+      if (!done) [this.#language, this.#translate] = before;
+    }
+    this.#chosen();
+  }
+
+  /** Takes up what the user chose at an earlier time. Captions that run keep their languages. */
+  restore({ source, language, translate, keep_sound }: CaptionChoices) {
+    this.#source = source;
+    this.#keepSound = keep_sound;
+    if (!this.isRunning) [this.#language, this.#translate] = [language, translate];
   }
 
   /** Marks this moment of the transcript. */
@@ -193,6 +232,11 @@ export class CaptionsController {
   dismiss(notice?: LiveNotice) {
     if (notice) this.#notices = this.#notices.filter((other) => other !== notice);
     else [this.#failure, this.#ended] = [null, null];
+  }
+
+  #chosen() {
+    const [source, language, translate] = [this.#source, this.#language, this.#translate];
+    this.onchoose({ source, language, translate, keep_sound: this.#keepSound });
   }
 
   #apply(event: LiveEvent) {

@@ -15,6 +15,12 @@ export const fileKinds = (): FileKind[] => [
   { name: m.chat.anyFile, extensions: ["*"] },
 ];
 
+/** Of what captions can be made, for the dialog. */
+export const soundKinds = (): FileKind[] => [
+  { name: m.chat.sounds, extensions: [...sounds, "mkv", "mov"] },
+  { name: m.chat.anyFile, extensions: ["*"] },
+];
+
 export const markdownKind = (): FileKind => ({ name: "Markdown", extensions: ["md"] });
 export const jsonKind = (): FileKind => ({ name: "JSON", extensions: ["json"] });
 

@@ -1,5 +1,5 @@
 import { ApiFailure, type ChannelName, type Client, type StoredLine, type TranscriptFile } from "../../lib/ipc/client";
-import type { FileKind, MarkInfo, TranscriptHit, TranscriptInfo, TranscriptView } from "../../lib/ipc/client";
+import type { FileKind, MarkInfo, TranscriptHit, TranscriptInfo, TranscriptText, TranscriptView } from "../../lib/ipc/client";
 import { m } from "../../lib/i18n/i18n.svelte";
 import { Search } from "../../lib/search.svelte";
 
@@ -123,8 +123,8 @@ export class TranscriptsController {
     });
   }
 
-  /** What was said as plain text; null if it cannot be read. */
-  async text(transcript: TranscriptInfo): Promise<string | null> {
+  /** What was said, as much of it as the model has room for; null if it cannot be read. */
+  async text(transcript: TranscriptInfo): Promise<TranscriptText | null> {
     return (await this.#attempt(() => this.#client.transcriptText(transcript.id))) ?? null;
   }
 
@@ -169,15 +169,12 @@ export class TranscriptsController {
   }
 
   /** True if they are on the disk. */
-  async writeNotes(notes: string): Promise<boolean> {
-    const view = this.#view;
-    if (!view) return false;
-    if (notes === view.notes) return true;
+  async writeNotes(transcript: string, notes: string): Promise<boolean> {
     const done = await this.#attempt(async () => {
-      await this.#client.writeNotes(view.info.id, notes);
+      await this.#client.writeNotes(transcript, notes);
       return true;
     });
-    if (done && this.#view?.info.id === view.info.id) this.#view = { ...this.#view, notes };
+    if (done && this.#view?.info.id === transcript) this.#view = { ...this.#view, notes };
     return done === true;
   }
 

@@ -90,7 +90,7 @@ export const commands = {
 	/**  A stretch of the sound, at most 30 s of it, as a data: address. */
 	playTranscript: (transcript: string, channel: ChannelName, startMs: number, endMs: number) => typedError<string, ApiError>(__TAURI_INVOKE("play_transcript", { transcript, channel, startMs, endMs })),
 	/**  What was said as plain text with speakers. */
-	transcriptText: (transcript: string) => typedError<string, ApiError>(__TAURI_INVOKE("transcript_text", { transcript })),
+	transcriptText: (transcript: string) => typedError<TranscriptText, ApiError>(__TAURI_INVOKE("transcript_text", { transcript })),
 	exportTranscript: (transcript: string, format: TranscriptFile, to: string) => typedError<null, ApiError>(__TAURI_INVOKE("export_transcript", { transcript, format, to })),
 	/**  Opens an address in the user's browser or mail program; the page asks the user first. */
 	openLink: (address: string) => typedError<null, ApiError>(__TAURI_INVOKE("open_link", { address })),
@@ -102,15 +102,49 @@ export const commands = {
 	changeSettings: (changes: SettingChange[]) => typedError<null, ApiError>(__TAURI_INVOKE("change_settings", { changes })),
 	/**  Writes the tray's menu in the language that the page has found. False if there is no tray on this desktop. */
 	speakTray: (language: Language) => __TAURI_INVOKE<boolean>("speak_tray", { language }),
+	/**  Tells how the overlay is, then what changes of it, for as long as the window is there. */
+	watchOverlay: (events: Channel<OverlayView>) => __TAURI_INVOKE<void>("watch_overlay", { events }),
+	openOverlay: () => typedError<null, ApiError>(__TAURI_INVOKE("open_overlay")),
+	closeOverlay: () => typedError<null, ApiError>(__TAURI_INVOKE("close_overlay")),
+	/**  The change holds even if it could not be written, which is the error then. */
+	changeOverlay: (change: OverlayChange) => typedError<null, ApiError>(__TAURI_INVOKE("change_overlay", { change })),
+	/**  Gives the window the height of its lines, in pixels of the page, and shows it. */
+	resizeOverlay: (height: number) => typedError<null, ApiError>(__TAURI_INVOKE("resize_overlay", { height })),
+	/**  Whether the mouse reaches what is behind the overlay. */
+	setClickThrough: (on: boolean) => typedError<null, ApiError>(__TAURI_INVOKE("set_click_through", { on })),
+	/**  Moves the overlay by so many pixels of the page. */
+	shiftOverlay: (right: number, down: number) => typedError<null, ApiError>(__TAURI_INVOKE("shift_overlay", { right, down })),
+	/**  Begins to move the overlay with the mouse whose button is down. */
+	dragOverlay: () => typedError<null, ApiError>(__TAURI_INVOKE("drag_overlay")),
+	/**  Gives the overlay the keyboard. */
+	focusOverlay: () => typedError<null, ApiError>(__TAURI_INVOKE("focus_overlay")),
+	/**  Shows the main window with the overlay's style. */
+	showOverlayStyle: () => __TAURI_INVOKE<void>("show_overlay_style"),
+	/**  Asks the main window to begin captions, or to end them. */
+	toggleCaptions: () => __TAURI_INVOKE<void>("toggle_captions"),
+	/**  Whether someone wants captions to begin, or to end; it is forgotten with the reply. */
+	takeCaptionsWish: () => __TAURI_INVOKE<boolean>("take_captions_wish"),
+	/**  Brings the main window to the front. */
+	showMainWindow: () => __TAURI_INVOKE<void>("show_main_window"),
+	shortcutsState: () => __TAURI_INVOKE<ShortcutsState>("shortcuts_state"),
+	/**
+	 *  Gives an action other keys, such as `Ctrl+Shift+F9`, or none. Keys that cannot be had leave it as it is; the reply
+	 *  says why.
+	 */
+	bindShortcut: (action: Action, keys: string | null) => typedError<ShortcutsState, ApiError>(__TAURI_INVOKE("bind_shortcut", { action, keys })),
 };
 
 /** Events */
 export const events = {
+	captionsWished: makeEvent<CaptionsWished, CaptionsWished>("captions-wished"),
 	modelFitted: makeEvent<ModelFitted, ModelFitted>("model-fitted"),
 	openRequested: makeEvent<OpenRequested, OpenRequested>("open-requested"),
+	styleWished: makeEvent<StyleWished, StyleWished>("style-wished"),
 };
 
 /* Types */
+export type Action = "toggle_captions" | "toggle_overlay" | "toggle_click_through";
+
 /**  What went wrong, for the window to act on and for the user to read. */
 export type ApiError = {
 	code: ErrorCode,
@@ -139,6 +173,15 @@ export type Attached = {
 	notice: Notice | null,
 };
 
+/**  What captions are made of. */
+export type CaptionChoices = {
+	source: LiveSource,
+	/**  What is spoken, by code; the model finds out without it. */
+	language: string | null,
+	translate: string | null,
+	keep_sound: boolean,
+};
+
 /**  How captions are made, from the best to the cheapest. */
 export type CaptionPace = "full" | "longer_steps" | "finals_only" | "translate_later";
 
@@ -149,6 +192,33 @@ export type CaptionSource = { type: "microphone" } |
 { type: "both" } | 
 /**  As fast as the model goes. */
 { type: "file"; path: string };
+
+/**  How captions look in the overlay. */
+export type CaptionStyle = {
+	/**  Of the letters, in pixels of the page. */
+	size: number,
+	weight: TextWeight,
+	/**  Red, green and blue, as in `#ffcc00`. */
+	colour: string,
+	edge: TextEdge,
+	background: string,
+	/**  Of the background, in percent. */
+	opacity: number,
+	/**  Of each language. */
+	lines: number,
+	/**  The longest line, in characters of average width. */
+	line_width: number,
+	/**  From line to line, in percent of the size. */
+	spacing: number,
+	alignment: TextAlignment,
+	/**  Seconds without a new word after which the overlay fades; 0 keeps it. */
+	fade_s: number,
+	/**  Says who speaks, where there are two channels. */
+	speaker: boolean,
+};
+
+/**  Someone wants captions to begin, or to end: the main window asks for the wish and fulfils it. */
+export type CaptionsWished = null;
 
 export type ChannelInfo = {
 	channel: ChannelName,
@@ -241,6 +311,13 @@ export type GenerationSettings = {
 	max_tokens: number | null,
 };
 
+/**  Keys that reach Sotto while another window has the keyboard, such as `Ctrl+Shift+F9`; none is a shortcut given up. */
+export type GlobalShortcuts = {
+	toggle_captions: string | null,
+	toggle_overlay: string | null,
+	toggle_click_through: string | null,
+};
+
 export type Language = "system" | "en" | "de";
 
 /**  Where conversations and transcripts are kept. */
@@ -293,6 +370,8 @@ export type LiveLine = {
 export type LiveNotice = {
 	channel: ChannelName | null,
 } & NoticeKind;
+
+export type LiveSource = "microphone" | "system" | "both";
 
 /**  The captions at one moment. */
 export type LiveView = {
@@ -498,6 +577,44 @@ export type OpenRequested = {
 /**  What is being done while a model is opened. */
 export type OpenStage = "looking_at_files" | "reading_weights";
 
+/**  One thing of the overlay that the user changed. */
+export type OverlayChange = { setting: "mode"; value: OverlayMode } | { setting: "shown"; value: OverlayText } | { setting: "style"; value: CaptionStyle };
+
+export type OverlayMode = "top" | "bottom" | "floating";
+
+/**  The upper left corner in the pixels of the desktop, and the width in pixels of the page. */
+export type OverlayPlace = {
+	x: number,
+	y: number,
+	width: number,
+};
+
+/**  The overlay: where it is, and how it looks. */
+export type OverlaySettings = {
+	mode: OverlayMode,
+	shown: OverlayText,
+	style: CaptionStyle,
+	/**  Where it floated last; without it near the lower edge of the screen. */
+	place: OverlayPlace | null,
+};
+
+/**  What is read in the overlay. Without a translation it is always the source. */
+export type OverlayText = "source" | "translation" | "both";
+
+/**  The overlay as windows see it. */
+export type OverlayView = {
+	is_open: boolean,
+	/**  The mouse reaches what is behind it. */
+	click_through: boolean,
+	settings: OverlaySettings,
+	/**  Of the windows. */
+	language: Language,
+	/**  What the next captions are translated into, by code. */
+	translate: string | null,
+	/**  On some desktops no program says where its windows stand, or that one of them stays above the others. */
+	can_place: boolean,
+};
+
 export type Phase = "idle" | 
 /**  A device is being opened. */
 "starting" | "listening" | 
@@ -553,7 +670,7 @@ export type Send = {
 export type SendKey = "enter" | "ctrl_enter";
 
 /**  One thing that the user changed. */
-export type SettingChange = { setting: "theme"; value: Theme } | { setting: "text_size"; value: TextSize } | { setting: "language"; value: Language } | { setting: "send_key"; value: SendKey } | { setting: "close_to_tray"; value: boolean } | { setting: "generation"; value: GenerationSettings } | { setting: "model_folders"; value: string[] } | { setting: "default_model"; value?: string | null } | { setting: "memory_limit"; value?: number | null };
+export type SettingChange = { setting: "theme"; value: Theme } | { setting: "text_size"; value: TextSize } | { setting: "language"; value: Language } | { setting: "send_key"; value: SendKey } | { setting: "close_to_tray"; value: boolean } | { setting: "generation"; value: GenerationSettings } | { setting: "model_folders"; value: string[] } | { setting: "default_model"; value?: string | null } | { setting: "memory_limit"; value?: number | null } | { setting: "captions"; value: CaptionChoices };
 
 /**  Every combination of values is a valid one. */
 export type Settings = {
@@ -571,6 +688,9 @@ export type Settings = {
 	last_model: string | null,
 	/**  The most that a model may take, in megabytes; without it as much as is free. */
 	memory_limit: number | null,
+	captions: CaptionChoices,
+	overlay: OverlaySettings,
+	shortcuts: GlobalShortcuts,
 };
 
 /**  What the window shows of the settings. */
@@ -578,6 +698,32 @@ export type SettingsState = {
 	settings: Settings,
 	/**  Set if the file was damaged when Sotto started. */
 	salvage: Salvage | null,
+};
+
+export type ShortcutBinding = {
+	action: Action,
+	/**  Such as `Ctrl+Shift+F9`; none if there is no shortcut for it. */
+	keys: string | null,
+	problem: ShortcutProblem | null,
+	/**  What the desktop can start instead. */
+	command: string,
+};
+
+export type ShortcutProblem = 
+/**  No keys that the system could take. */
+{ problem: "unknown" } | 
+/**  Without Ctrl, Alt or the system's key it would take a letter from every program. */
+{ problem: "needs_modifier" } | 
+/**  Another action of Sotto has these keys. */
+{ problem: "used_for"; action: Action } | 
+/**  Another program has them. */
+{ problem: "taken" };
+
+/**  The shortcuts as a window shows them. */
+export type ShortcutsState = {
+	bindings: ShortcutBinding[],
+	/**  On Wayland a program cannot take keys from others: the desktop's own settings have to start Sotto's commands. */
+	is_refused: boolean,
 };
 
 /**  How captions begin. */
@@ -628,7 +774,17 @@ export type StoredState =
 /**  The rest was left for later. */
 "unfinished";
 
+/**  The overlay's style is to be seen in the main window. */
+export type StyleWished = null;
+
+export type TextAlignment = "start" | "center" | "end";
+
+/**  What lifts the letters off a picture behind them. */
+export type TextEdge = "none" | "outline" | "shadow";
+
 export type TextSize = "small" | "normal" | "large" | "larger" | "largest";
+
+export type TextWeight = "normal" | "medium" | "bold";
 
 export type Theme = "system" | "light" | "dark";
 
@@ -679,6 +835,14 @@ export type TranscriptInfo = {
 	translate: string | null,
 	model: string | null,
 	channels: ChannelInfo[],
+};
+
+/**  What was said, to be asked about. */
+export type TranscriptText = {
+	text: string,
+	/**  So many of its lines are in the text. */
+	kept: number,
+	lines: number,
 };
 
 /**  A transcript as a page. */

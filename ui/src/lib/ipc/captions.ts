@@ -9,13 +9,14 @@ import {
   type TranscriptFile,
   type TranscriptHit,
   type TranscriptInfo,
+  type TranscriptText,
   type TranscriptView,
 } from "./bindings";
 import { channel, take, type Reply } from "./reply";
 
 export type { CaptionPace, CaptionSource, ChannelInfo, ChannelName, LiveEvent, LiveLine, LiveNotice } from "./bindings";
 export type { LiveView, MarkInfo, NoticeKind, Phase, StartCaptions, StoredLine, StoredState } from "./bindings";
-export type { TranscriptFile, TranscriptHit, TranscriptInfo, TranscriptView } from "./bindings";
+export type { TranscriptFile, TranscriptHit, TranscriptInfo, TranscriptText, TranscriptView } from "./bindings";
 
 export interface CaptionsClient {
   /** First the captions as they are, then what happens. */
@@ -51,7 +52,7 @@ export interface CaptionsClient {
   /** At most 30 s of sound, as a data: address. */
   playTranscript(transcript: string, channel: ChannelName, startMs: number, endMs: number): Promise<string>;
   /** What was said as plain text with speakers. */
-  transcriptText(transcript: string): Promise<string>;
+  transcriptText(transcript: string): Promise<TranscriptText>;
   exportTranscript(transcript: string, format: TranscriptFile, to: string): Promise<void>;
 }
 

@@ -20,17 +20,21 @@ import {
 } from "./bindings";
 import { tauriCaptions, type CaptionsClient } from "./captions";
 import { tauriLibrary, type LibraryClient } from "./library";
+import { tauriOverlay, type OverlayClient } from "./overlay";
 import { channel, take } from "./reply";
 
 export type { ApiError, ErrorCode, ModelState, ModelSummary, OpenProgress, OpenStage } from "./bindings";
 export * from "./captions";
 export * from "./library";
+export * from "./overlay";
 export { ApiFailure } from "./reply";
 
 export type {
+  CaptionChoices,
   CustomGeneration,
   GenerationSettings,
   Language,
+  LiveSource,
   MemoryFigures,
   ModelEntry,
   ModelFacts,
@@ -55,7 +59,7 @@ export interface FileKind {
   extensions: string[];
 }
 
-export interface Client extends LibraryClient, CaptionsClient {
+export interface Client extends LibraryClient, CaptionsClient, OverlayClient {
   modelState(): Promise<ModelState>;
   /** The model to open at start, if there is one. */
   startModel(): Promise<string | null>;
@@ -92,6 +96,7 @@ export interface Client extends LibraryClient, CaptionsClient {
 export const tauriClient: Client = {
   ...tauriLibrary,
   ...tauriCaptions,
+  ...tauriOverlay,
 
   modelState: () => take(commands.modelState()),
   startModel: () => commands.startModel(),

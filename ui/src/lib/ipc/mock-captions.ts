@@ -24,6 +24,8 @@ export class MockCaptions extends MockLibrary implements CaptionsClient {
   /** Rejections to come, one for each next call. */
   startFailures: ApiFailure[] = [];
   transcriptFailures: ApiFailure[] = [];
+  /** How many lines of a transcript the model has room for. */
+  roomForLines = 1000;
   /** What the model hears when it listens to a line once more. */
   heardAgain = "What was really said.";
 
@@ -148,9 +150,10 @@ export class MockCaptions extends MockLibrary implements CaptionsClient {
   }
 
   async transcriptText(transcript: string) {
-    return this.#find(transcript)
-      .lines.map(({ channel, text }) => `${channel}: ${text}`)
-      .join("\n");
+    const { lines } = this.#find(transcript);
+    const kept = lines.slice(0, this.roomForLines);
+    const text = kept.map(({ channel, text }) => `${channel}: ${text}`).join("\n");
+    return { text, kept: kept.length, lines: lines.length };
   }
 
   async exportTranscript(transcript: string, format: TranscriptFile, to: string) {

@@ -4,7 +4,7 @@
 import { defaults } from "../settings/defaults";
 import { ApiFailure, type Client, type DropEvent, type ModelState, type ModelSummary, type OpenProgress } from "./client";
 import type { Language, MemoryFigures, ModelEntry, ModelList, SettingChange, SettingsState } from "./client";
-import { MockCaptions } from "./mock-captions";
+import { MockOverlay } from "./mock-overlay";
 
 export const exampleModel: ModelSummary = {
   name: "Gemma 3n example",
@@ -67,7 +67,7 @@ export const brokenEntry: ModelEntry = {
   },
 };
 
-export class MockClient extends MockCaptions implements Client {
+export class MockClient extends MockOverlay implements Client {
   state: ModelState = { state: "none" };
   start: string | null = null;
   demo: string | null = "/resources/demo/sotto-demo.gguf";

@@ -17,6 +17,11 @@ export const captions = {
 
   start: "Untertitel starten",
   stop: "Anhalten",
+  ofFile: "Aus einer Datei …",
+  fileTitle: "Wähle eine Ton- oder Videodatei",
+  fileProgress: (done: string, all: string) => `${done} von ${all} sind aufgeschrieben.`,
+  fileLabel: "Untertitel der Datei",
+  dropFile: "Lege hier eine Ton- oder Videodatei ab, um sie aufschreiben zu lassen.",
   starting: "Das Gerät wird geöffnet …",
   finishing: (left: string) => `Der Ton ist zu Ende; ${left} davon sind noch zu schreiben.`,
   finishingEnd: "Der Ton ist zu Ende; die letzten Worte werden geschrieben.",

@@ -45,6 +45,11 @@ export const library = {
   json: "JSON",
   ask: "Zu diesem Treffen fragen",
   quoteName: (title: string) => `Transkript: ${title}`,
+  quotePart: (title: string, kept: string, all: string) =>
+    `Transkript: ${title} (${kept} von ${all} Zeilen aus allen Teilen: für mehr hat das Modell keinen Platz)`,
+  summarise: "Diese Besprechung zusammenfassen",
+  summariseQuestion:
+    "Fasse diese Besprechung zusammen: worum es ging, was beschlossen wurde und wer was bis wann tut.",
 
   lines: "Zeilen",
   noLines: "Darin wurde nichts gesagt.",

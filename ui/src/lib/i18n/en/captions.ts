@@ -17,6 +17,11 @@ export const captions = {
 
   start: "Start captions",
   stop: "Stop",
+  ofFile: "From a file…",
+  fileTitle: "Choose a sound or video file",
+  fileProgress: (done: string, all: string) => `${done} of ${all} are written down.`,
+  fileLabel: "Captions of the file",
+  dropFile: "Drop a sound or video file here to have it written down.",
   starting: "Opening the device…",
   finishing: (left: string) => `The sound has ended; ${left} of it are still to be written down.`,
   finishingEnd: "The sound has ended; its last words are being written down.",

@@ -45,6 +45,11 @@ export const library = {
   json: "JSON",
   ask: "Ask about this meeting",
   quoteName: (title: string) => `Transcript: ${title}`,
+  quotePart: (title: string, kept: string, all: string) =>
+    `Transcript: ${title} (${kept} of ${all} lines, from all its parts: the model has no room for more)`,
+  summarise: "Summarise this meeting",
+  summariseQuestion:
+    "Summarise this meeting: what it was about, what was decided, and who does what by when.",
 
   lines: "Lines",
   noLines: "Nothing was said in it.",
