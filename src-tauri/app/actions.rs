@@ -10,31 +10,29 @@ use tauri_specta::Event;
 use crate::{Shell, overlay};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    ToggleCaptions,
-    ToggleOverlay,
-    ToggleClickThrough,
+pub enum Toggle {
+    #[serde(rename = "toggle_captions")]
+    Captions,
+    #[serde(rename = "toggle_overlay")]
+    Overlay,
+    #[serde(rename = "toggle_click_through")]
+    ClickThrough,
 }
 
-impl Action {
-    pub const ALL: [Action; 3] = [
-        Action::ToggleCaptions,
-        Action::ToggleOverlay,
-        Action::ToggleClickThrough,
-    ];
+impl Toggle {
+    pub const ALL: [Toggle; 3] = [Toggle::Captions, Toggle::Overlay, Toggle::ClickThrough];
 
     /// On the command line, and in the tray's menu.
     pub fn name(self) -> &'static str {
         match self {
-            Action::ToggleCaptions => "toggle-captions",
-            Action::ToggleOverlay => "toggle-overlay",
-            Action::ToggleClickThrough => "toggle-click-through",
+            Toggle::Captions => "toggle-captions",
+            Toggle::Overlay => "toggle-overlay",
+            Toggle::ClickThrough => "toggle-click-through",
         }
     }
 
-    pub fn from_name(name: &str) -> Option<Action> {
-        Action::ALL.into_iter().find(|action| action.name() == name)
+    pub fn from_name(name: &str) -> Option<Toggle> {
+        Toggle::ALL.into_iter().find(|action| action.name() == name)
     }
 }
 
@@ -52,15 +50,15 @@ impl Wish {
     }
 }
 
-pub fn perform(app: &AppHandle, action: Action) {
+pub fn perform(app: &AppHandle, action: Toggle) {
     match action {
-        Action::ToggleCaptions => {
+        Toggle::Captions => {
             app.state::<Shell>().wish.0.store(true, Ordering::Relaxed);
             if let Err(e) = CaptionsWished.emit_to(app, "main") {
                 eprintln!("sotto: could not tell the window: {e}");
             }
         }
-        Action::ToggleOverlay => overlay::toggle(app),
-        Action::ToggleClickThrough => overlay::toggle_click_through(app),
+        Toggle::Overlay => overlay::toggle(app),
+        Toggle::ClickThrough => overlay::toggle_click_through(app),
     }
 }

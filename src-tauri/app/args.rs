@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::actions::Action;
+use crate::actions::Toggle;
 
 const HELP: &str = "\
 Sotto: a private assistant that runs on this computer
@@ -28,7 +28,7 @@ pub enum Args {
     Window {
         model: Option<PathBuf>,
         /// What to do at once.
-        action: Option<Action>,
+        action: Option<Toggle>,
     },
 }
 
@@ -47,7 +47,7 @@ impl Args {
                 }
                 "--" if !only_paths => only_paths = true,
                 option if option.starts_with('-') && !only_paths => {
-                    let named = option.strip_prefix("--").and_then(Action::from_name);
+                    let named = option.strip_prefix("--").and_then(Toggle::from_name);
                     if named.is_some() && action.is_none() {
                         action = named;
                         continue;
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn what_to_do_at_once() {
-        for action in Action::ALL {
+        for action in Toggle::ALL {
             let expected = Args::Window {
                 model: None,
                 action: Some(action),

@@ -23,7 +23,7 @@ mod session;
 mod shortcuts;
 mod tray;
 
-use actions::Action;
+use actions::Toggle;
 use args::Args;
 use running::Running;
 use tauri_plugin_window_state::StateFlags;
@@ -75,7 +75,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn window(model: Option<PathBuf>, action: Option<Action>) -> ExitCode {
+fn window(model: Option<PathBuf>, action: Option<Toggle>) -> ExitCode {
     // GTK panics without a display.
     if cfg!(target_os = "linux") && !session::has_display() {
         eprintln!("sotto: there is no display to open a window on. sotto-cli works without one.");

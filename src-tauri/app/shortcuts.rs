@@ -8,7 +8,7 @@ use specta::Type;
 use tauri::{AppHandle, Manager};
 use tauri_plugin_global_shortcut::{GlobalShortcutExt, Modifiers, Shortcut, ShortcutState};
 
-use crate::actions::{Action, perform};
+use crate::actions::{Toggle, perform};
 use crate::{Shell, session};
 
 /// The shortcuts as a window shows them.
@@ -21,7 +21,7 @@ pub struct ShortcutsState {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
 pub struct ShortcutBinding {
-    pub action: Action,
+    pub action: Toggle,
     /// Such as `Ctrl+Shift+F9`; none if there is no shortcut for it.
     pub keys: Option<String>,
     pub problem: Option<ShortcutProblem>,
@@ -37,17 +37,17 @@ pub enum ShortcutProblem {
     /// Without Ctrl, Alt or the system's key it would take a letter from every program.
     NeedsModifier,
     /// Another action of Sotto has these keys.
-    UsedFor { action: Action },
+    UsedFor { action: Toggle },
     /// Another program has them.
     Taken,
 }
 
 /// What stands in the way of the shortcuts in the settings.
 #[derive(Default)]
-pub struct Problems(Mutex<Vec<(Action, ShortcutProblem)>>);
+pub struct Problems(Mutex<Vec<(Toggle, ShortcutProblem)>>);
 
 impl Problems {
-    fn all(&self) -> MutexGuard<'_, Vec<(Action, ShortcutProblem)>> {
+    fn all(&self) -> MutexGuard<'_, Vec<(Toggle, ShortcutProblem)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -56,14 +56,14 @@ pub fn state(app: &AppHandle) -> ShortcutsState {
     let shell = app.state::<Shell>();
     let shortcuts = shell.settings.get().shortcuts;
     let problems = shell.problems.all();
-    let binding = |action: Action| ShortcutBinding {
+    let binding = |action: Toggle| ShortcutBinding {
         action,
         keys: keys_of(&shortcuts, action).clone(),
         problem: problems.iter().find(|(a, _)| *a == action).map(|p| p.1),
         command: format!("sotto --{}", action.name()),
     };
     ShortcutsState {
-        bindings: Action::ALL.map(binding).into(),
+        bindings: Toggle::ALL.map(binding).into(),
         is_refused: session::is_wayland(),
     }
 }
@@ -75,7 +75,7 @@ pub fn put_up(app: &AppHandle) {
     if session::is_wayland() {
         return;
     }
-    for action in Action::ALL {
+    for action in Toggle::ALL {
         if let Some(keys) = keys_of(&shortcuts, action)
             && let Err(problem) = parse(keys).and_then(|keys| take(app, action, keys))
         {
@@ -87,7 +87,7 @@ pub fn put_up(app: &AppHandle) {
 /// Gives an action other keys, or none. Keys that cannot be had leave it as it is; the reply says why.
 pub fn bind(
     app: &AppHandle,
-    action: Action,
+    action: Toggle,
     keys: Option<&str>,
 ) -> Result<ShortcutsState, ApiError> {
     let shell = app.state::<Shell>();
@@ -120,7 +120,7 @@ pub fn bind(
     Ok(state(app))
 }
 
-fn refused(app: &AppHandle, action: Action, problem: ShortcutProblem) -> ShortcutsState {
+fn refused(app: &AppHandle, action: Toggle, problem: ShortcutProblem) -> ShortcutsState {
     let mut state = state(app);
     for binding in &mut state.bindings {
         if binding.action == action {
@@ -130,7 +130,7 @@ fn refused(app: &AppHandle, action: Action, problem: ShortcutProblem) -> Shortcu
     state
 }
 
-fn take(app: &AppHandle, action: Action, keys: Shortcut) -> Result<(), ShortcutProblem> {
+fn take(app: &AppHandle, action: Toggle, keys: Shortcut) -> Result<(), ShortcutProblem> {
     let taken = app
         .global_shortcut()
         .on_shortcut(keys, move |app, _, event| {
@@ -154,32 +154,32 @@ fn parse(keys: &str) -> Result<Shortcut, ShortcutProblem> {
 /// These keys, unless another action has them.
 fn free(
     shortcuts: &GlobalShortcuts,
-    action: Action,
+    action: Toggle,
     wanted: Shortcut,
 ) -> Result<Shortcut, ShortcutProblem> {
-    let has = |other: &Action| {
+    let has = |other: &Toggle| {
         let keys = keys_of(shortcuts, *other).as_deref();
         *other != action && keys.and_then(|keys| parse(keys).ok()) == Some(wanted)
     };
-    match Action::ALL.into_iter().find(has) {
+    match Toggle::ALL.into_iter().find(has) {
         Some(action) => Err(ShortcutProblem::UsedFor { action }),
         None => Ok(wanted),
     }
 }
 
-fn keys_of(shortcuts: &GlobalShortcuts, action: Action) -> &Option<String> {
+fn keys_of(shortcuts: &GlobalShortcuts, action: Toggle) -> &Option<String> {
     match action {
-        Action::ToggleCaptions => &shortcuts.toggle_captions,
-        Action::ToggleOverlay => &shortcuts.toggle_overlay,
-        Action::ToggleClickThrough => &shortcuts.toggle_click_through,
+        Toggle::Captions => &shortcuts.toggle_captions,
+        Toggle::Overlay => &shortcuts.toggle_overlay,
+        Toggle::ClickThrough => &shortcuts.toggle_click_through,
     }
 }
 
-fn keys_mut(shortcuts: &mut GlobalShortcuts, action: Action) -> &mut Option<String> {
+fn keys_mut(shortcuts: &mut GlobalShortcuts, action: Toggle) -> &mut Option<String> {
     match action {
-        Action::ToggleCaptions => &mut shortcuts.toggle_captions,
-        Action::ToggleOverlay => &mut shortcuts.toggle_overlay,
-        Action::ToggleClickThrough => &mut shortcuts.toggle_click_through,
+        Toggle::Captions => &mut shortcuts.toggle_captions,
+        Toggle::Overlay => &mut shortcuts.toggle_overlay,
+        Toggle::ClickThrough => &mut shortcuts.toggle_click_through,
     }
 }
 
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn the_shortcuts_of_a_first_start_are_valid_and_different() {
         let shortcuts = GlobalShortcuts::default();
-        for action in Action::ALL {
+        for action in Toggle::ALL {
             let keys = keys_of(&shortcuts, action).as_deref().expect("has one");
             let keys = parse(keys).expect("is valid");
             assert_eq!(free(&shortcuts, action, keys), Ok(keys));
@@ -214,9 +214,9 @@ mod tests {
         // The same keys in another spelling.
         let keys = parse("Shift+Control+F10").expect("is valid");
         let used = ShortcutProblem::UsedFor {
-            action: Action::ToggleOverlay,
+            action: Toggle::Overlay,
         };
-        assert_eq!(free(&shortcuts, Action::ToggleCaptions, keys), Err(used));
-        assert_eq!(free(&shortcuts, Action::ToggleOverlay, keys), Ok(keys));
+        assert_eq!(free(&shortcuts, Toggle::Captions, keys), Err(used));
+        assert_eq!(free(&shortcuts, Toggle::Overlay, keys), Ok(keys));
     }
 }

@@ -7,7 +7,7 @@ use tauri::menu::{Menu, MenuItem};
 use tauri::tray::{MouseButton, TrayIconBuilder, TrayIconEvent};
 use tauri::{AppHandle, Wry};
 
-use crate::actions::{Action, perform};
+use crate::actions::{Toggle, perform};
 
 const ID: &str = "sotto";
 
@@ -47,7 +47,7 @@ fn build(app: &AppHandle) -> tauri::Result<()> {
             "show" => crate::show_window(app),
             "quit" => app.exit(0),
             name => {
-                if let Some(action) = Action::from_name(name) {
+                if let Some(action) = Toggle::from_name(name) {
                     perform(app, action);
                 }
             }
@@ -87,7 +87,7 @@ fn menu(app: &AppHandle, language: Language) -> tauri::Result<Menu<Wry>> {
     };
     let actions = [captions, overlay, click_through];
     let menu = Menu::with_items(app, &[&item("show", show)?])?;
-    for (action, text) in Action::ALL.into_iter().zip(actions) {
+    for (action, text) in Toggle::ALL.into_iter().zip(actions) {
         menu.append(&item(action.name(), text)?)?;
     }
     menu.append(&item("quit", quit)?)?;

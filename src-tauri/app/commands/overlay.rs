@@ -6,7 +6,7 @@ use tauri::{AppHandle, State, Webview};
 use tauri_specta::Event;
 
 use super::blocking;
-use crate::actions::{Action, perform};
+use crate::actions::{Toggle, perform};
 use crate::overlay::{self, OverlayView};
 use crate::shortcuts::{self, ShortcutsState};
 use crate::{Shell, StyleWished, show_window};
@@ -86,7 +86,7 @@ pub fn show_overlay_style(app: AppHandle) {
 #[tauri::command]
 #[specta::specta]
 pub fn toggle_captions(app: AppHandle) {
-    perform(&app, Action::ToggleCaptions);
+    perform(&app, Toggle::Captions);
 }
 
 /// Whether someone wants captions to begin, or to end; it is forgotten with the reply.
@@ -115,7 +115,7 @@ pub fn shortcuts_state(app: AppHandle) -> ShortcutsState {
 #[specta::specta]
 pub async fn bind_shortcut(
     app: AppHandle,
-    action: Action,
+    action: Toggle,
     keys: Option<String>,
 ) -> Result<ShortcutsState, ApiError> {
     blocking(move || shortcuts::bind(&app, action, keys.as_deref())).await

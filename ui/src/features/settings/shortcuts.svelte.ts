@@ -1,4 +1,4 @@
-import { ApiFailure, type Action, type Client, type ShortcutsState } from "../../lib/ipc/client";
+import { ApiFailure, type Toggle, type Client, type ShortcutsState } from "../../lib/ipc/client";
 import { combinationOf } from "./keys";
 
 /** The keys that reach Sotto from every window. */
@@ -6,7 +6,7 @@ export class ShortcutsController {
   #client: Client;
   #state = $state.raw<ShortcutsState | null>(null);
   #failure = $state.raw<ApiFailure | null>(null);
-  #asked = $state<Action | null>(null);
+  #asked = $state<Toggle | null>(null);
 
   constructor(client: Client) {
     this.#client = client;
@@ -22,7 +22,7 @@ export class ShortcutsController {
   }
 
   /** The action whose new keys are to be pressed now. */
-  get asked(): Action | null {
+  get asked(): Toggle | null {
     return this.#asked;
   }
 
@@ -30,7 +30,7 @@ export class ShortcutsController {
     await this.#attempt(() => this.#client.shortcutsState());
   }
 
-  ask(action: Action | null) {
+  ask(action: Toggle | null) {
     this.#asked = action;
   }
 
@@ -48,7 +48,7 @@ export class ShortcutsController {
   }
 
   /** Null takes the shortcut away. */
-  async bind(action: Action, keys: string | null) {
+  async bind(action: Toggle, keys: string | null) {
     this.#asked = null;
     await this.#attempt(() => this.#client.bindShortcut(action, keys));
   }

@@ -131,7 +131,7 @@ export const commands = {
 	 *  Gives an action other keys, such as `Ctrl+Shift+F9`, or none. Keys that cannot be had leave it as it is; the reply
 	 *  says why.
 	 */
-	bindShortcut: (action: Action, keys: string | null) => typedError<ShortcutsState, ApiError>(__TAURI_INVOKE("bind_shortcut", { action, keys })),
+	bindShortcut: (action: Toggle, keys: string | null) => typedError<ShortcutsState, ApiError>(__TAURI_INVOKE("bind_shortcut", { action, keys })),
 };
 
 /** Events */
@@ -143,8 +143,6 @@ export const events = {
 };
 
 /* Types */
-export type Action = "toggle_captions" | "toggle_overlay" | "toggle_click_through";
-
 /**  What went wrong, for the window to act on and for the user to read. */
 export type ApiError = {
 	code: ErrorCode,
@@ -701,7 +699,7 @@ export type SettingsState = {
 };
 
 export type ShortcutBinding = {
-	action: Action,
+	action: Toggle,
 	/**  Such as `Ctrl+Shift+F9`; none if there is no shortcut for it. */
 	keys: string | null,
 	problem: ShortcutProblem | null,
@@ -715,7 +713,7 @@ export type ShortcutProblem =
 /**  Without Ctrl, Alt or the system's key it would take a letter from every program. */
 { problem: "needs_modifier" } | 
 /**  Another action of Sotto has these keys. */
-{ problem: "used_for"; action: Action } | 
+{ problem: "used_for"; action: Toggle } | 
 /**  Another program has them. */
 { problem: "taken" };
 
@@ -810,6 +808,8 @@ export type ThreadsImported = {
 	/**  Conversations that were here already. */
 	known: number,
 };
+
+export type Toggle = "toggle_captions" | "toggle_overlay" | "toggle_click_through";
 
 export type TranscriptFile = "srt" | "vtt" | "txt" | "markdown" | "json";
 

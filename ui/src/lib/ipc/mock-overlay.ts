@@ -1,7 +1,7 @@
 /** A scripted stand-in for the overlay and the shortcuts on the Rust side. */
 import { defaults } from "../settings/defaults";
 import { MockCaptions } from "./mock-captions";
-import type { Action, OverlayChange, OverlayClient, OverlayView, ShortcutsState } from "./overlay";
+import type { Toggle, OverlayChange, OverlayClient, OverlayView, ShortcutsState } from "./overlay";
 import type { ApiFailure } from "./reply";
 
 export class MockOverlay extends MockCaptions implements OverlayClient {
@@ -95,7 +95,7 @@ export class MockOverlay extends MockCaptions implements OverlayClient {
 
   shortcutsState = async () => this.shortcuts;
 
-  async bindShortcut(action: Action, keys: string | null): Promise<ShortcutsState> {
+  async bindShortcut(action: Toggle, keys: string | null): Promise<ShortcutsState> {
     const other = this.shortcuts.bindings.find((binding) => binding.keys === keys && binding.action !== action);
     const problem = other && keys !== null ? ({ problem: "used_for", action: other.action } as const) : null;
     const bindings = this.shortcuts.bindings.map((binding) =>

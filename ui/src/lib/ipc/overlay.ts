@@ -1,8 +1,8 @@
 /** The part of the client that is about the overlay of captions and the keys for it. */
-import { commands, events, type Action, type OverlayChange, type OverlayView, type ShortcutsState } from "./bindings";
+import { commands, events, type Toggle, type OverlayChange, type OverlayView, type ShortcutsState } from "./bindings";
 import { channel, take } from "./reply";
 
-export type { Action, CaptionStyle, OverlayChange, OverlayMode, OverlaySettings, OverlayText } from "./bindings";
+export type { Toggle, CaptionStyle, OverlayChange, OverlayMode, OverlaySettings, OverlayText } from "./bindings";
 export type { OverlayView, ShortcutBinding, ShortcutProblem, ShortcutsState, TextAlignment } from "./bindings";
 export type { TextEdge, TextWeight } from "./bindings";
 
@@ -39,7 +39,7 @@ export interface OverlayClient extends OverlayPageClient {
   showMainWindow(): Promise<void>;
   shortcutsState(): Promise<ShortcutsState>;
   /** Keys that cannot be had leave the action as it is; the state says why. */
-  bindShortcut(action: Action, keys: string | null): Promise<ShortcutsState>;
+  bindShortcut(action: Toggle, keys: string | null): Promise<ShortcutsState>;
 }
 
 export const tauriOverlay: OverlayClient = {
