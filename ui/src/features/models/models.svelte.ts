@@ -54,7 +54,9 @@ export class ModelController {
       if (this.ready) this.#onready();
       if (this.#state.state !== "none") return;
       const path = await this.#client.startModel();
-      if (path !== null) await this.open(path);
+      if (path === null) return;
+      await painted();
+      await this.open(path);
     } catch (error) {
       this.#fail(error);
     }
@@ -155,4 +157,11 @@ export class ModelController {
       await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
     }
   }
+}
+
+/** Resolves when the page has been drawn once, or soon after where nothing draws it because the window is hidden. */
+function painted(): Promise<void> {
+  const frame = new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+  const hidden = new Promise((waited) => setTimeout(waited, 300));
+  return Promise.race([frame, hidden]).then(() => undefined);
 }
