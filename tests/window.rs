@@ -325,7 +325,7 @@ fn the_model_shrinks_to_the_limit_that_is_set_and_grows_back() {
     window.press_with(CONTROL, ",");
     window.click(LIMIT);
     // Room for the smallest submodel of the demo and no other.
-    window.press("12\t");
+    window.press("8\t");
     let sentence = window.text("[data-slot=fitted][data-size=smaller]");
     assert!(sentence.contains("smaller size"), "{sentence}");
     window.screenshot("smaller");

@@ -151,8 +151,8 @@ fn an_open_model_follows_its_limit() {
     };
     let whole = api.open_model(&demo, &mut |_| true).unwrap();
     assert_eq!(api.fit_model(None).unwrap(), None, "it fits");
-    // What `sotto-cli plan` names the least is nine megabytes.
-    let small = api.fit_model(Some(12_000_000)).unwrap().unwrap();
+    // What `sotto-cli plan` names the least is six and a half megabytes.
+    let small = api.fit_model(Some(8_000_000)).unwrap().unwrap();
     assert!(small.effective_parameters < whole.effective_parameters);
     assert_eq!(api.model_state(), ModelState::Ready(small));
     api.ask(hello(Some(2)), &mut |_| true).unwrap();
