@@ -12,7 +12,7 @@ fn plan(memory: &str, more: &[&str]) -> Value {
 
 #[test]
 fn the_parts_add_up_and_stay_below_the_budget() {
-    for memory in ["10MB", "12MB", "14MB", "3GiB"] {
+    for memory in ["5MB", "7MB", "9MB", "12MB", "3GiB"] {
         let plan = plan(memory, &[]);
         let bytes = |part: &str| plan["bytes"][part].as_u64().unwrap();
         let (vision, audio) = (bytes("vision"), bytes("audio"));
@@ -28,7 +28,7 @@ fn the_parts_add_up_and_stay_below_the_budget() {
 
 #[test]
 fn more_memory_buys_a_larger_submodel_and_a_longer_context() {
-    let (small, large) = (plan("11MB", &[]), plan("3GiB", &[]));
+    let (small, large) = (plan("7MB", &[]), plan("3GiB", &[]));
     assert_eq!(large["submodel"], "full");
     assert_eq!(large["context"], 4096);
     assert_eq!(large["audio"], "resident");
@@ -53,7 +53,7 @@ fn too_little_memory_is_said_in_a_sentence() {
 fn a_model_opened_in_little_memory_is_smaller_and_says_so() {
     let model = path("assets/demo/sotto-demo.gguf");
     let chat = ["chat", &model, "--prompt", "Hello", "--temperature", "0"];
-    let output = sotto(&[&chat[..], &["--memory", "10MB"]].concat());
+    let output = sotto(&[&chat[..], &["--memory", "5MB"]].concat());
     let (said, notes) = (
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),
@@ -86,7 +86,7 @@ fn a_picture_that_has_no_room_is_refused_before_any_work() {
         "--image",
         &picture,
     ];
-    let refused = sotto(&[&ask[..], &["--memory", "10MB"]].concat());
+    let refused = sotto(&[&ask[..], &["--memory", "5MB"]].concat());
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(2), "{said}");
     assert!(
@@ -94,6 +94,6 @@ fn a_picture_that_has_no_room_is_refused_before_any_work() {
         "{said}"
     );
     // On demand it is read for the question.
-    let answer = sotto(&[&ask[..], &["--memory", "12MB", "--temperature", "0"]].concat());
+    let answer = sotto(&[&ask[..], &["--memory", "7MB", "--temperature", "0"]].concat());
     assert!(answer.status.success() && !answer.stdout.is_empty());
 }
