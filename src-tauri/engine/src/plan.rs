@@ -401,7 +401,9 @@ mod tests {
                 assert!(current.total <= budget);
             }
             let freed = replan(&manifest, 12_000 * MB, &wishes, &current).unwrap();
-            assert_eq!(freed.unwrap().submodel.name(), "E4B");
+            // The highest border has room for the whole model already.
+            let freed = freed.as_ref().unwrap_or(&current);
+            assert_eq!(freed.submodel.name(), "E4B");
         }
     }
 
