@@ -1,9 +1,10 @@
 //! What captions cost and how late they are, with the demo model on a spoken meeting of three minutes.
 //!
-//! `cargo run --release -p api --example captions_bench [-- --translate] [--file] [--text]`
+//! `cargo run --release -p api --example captions_bench [-- --translate] [--file] [--fast] [--text]`
 //!
 //! The meeting is played into a sound card that is not there and captured from it by the same way as in the window; with
-//! `--file` it comes from a file in real time, for systems without PulseAudio. Reported are the word error rate against
+//! `--file` it comes from a file in real time, for systems without PulseAudio, and with `--fast` from a file as fast as
+//! the model goes, which tells what the rules make of it where the model takes no time. Reported are the word error rate against
 //! what was said and against the same file in one go, how late words are shown and committed, and what share of
 //! real time the model takes. Needs `espeak-ng`, and on the sound card `pulseaudio` and `pulseaudio-utils`.
 #![allow(clippy::unwrap_used)]
@@ -56,7 +57,8 @@ fn main() {
         let path = std::env::temp_dir().join(format!("sotto-meeting-{}.wav", std::process::id()));
         write_wav(&path, &samples);
         let program = std::env::current_exe().unwrap();
-        let server = (!has("--file")).then(|| sound_server::SoundServer::start("bench"));
+        let server =
+            (!has("--file") && !has("--fast")).then(|| sound_server::SoundServer::start("bench"));
         // A process of its own, because the sound server is found by the environment.
         let mut child = match &server {
             Some(server) => server.command(program.to_str().unwrap()),
@@ -79,9 +81,9 @@ fn main() {
         samples.len() as f64 / 16e3,
         load()
     );
-    let (one_go, _) = transcribe(&api, path, has("--translate"), false);
-    let (lines, shown) = if has("--file") {
-        transcribe(&api, path, has("--translate"), true)
+    let (one_go, _) = transcribe(&api, path, has("--translate"), false, false);
+    let (lines, shown) = if has("--file") || has("--fast") {
+        transcribe(&api, path, has("--translate"), true, has("--file"))
     } else {
         capture(&api, path, &samples, has("--translate"))
     };
@@ -124,14 +126,20 @@ fn demo() -> Api {
     api
 }
 
-/// From the file, with captions in real time or in one go.
-fn transcribe(api: &Api, path: &Path, translate: bool, live: bool) -> (Vec<Line>, Vec<Shown>) {
+/// From the file, with captions on the way or in one go.
+fn transcribe(
+    api: &Api,
+    path: &Path,
+    translate: bool,
+    live: bool,
+    realtime: bool,
+) -> (Vec<Line>, Vec<Shown>) {
     let request = TranscribeRequest {
         sources: vec![SoundSource::File(path.to_owned())],
         language: Some("English".into()),
         translate: translate.then(|| "German".into()),
         live,
-        realtime: live,
+        realtime,
         submodel: None,
     };
     let stop = Arc::new(AtomicBool::new(false));
