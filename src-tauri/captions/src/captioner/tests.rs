@@ -434,7 +434,7 @@ impl Recogniser for Fickle {
         } else {
             text.clone()
         };
-        let complete = self.n_asked % 7 != 0;
+        let complete = !self.n_asked.is_multiple_of(7);
         Ok(Heard { text, complete })
     }
 
