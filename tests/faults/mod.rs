@@ -124,6 +124,30 @@ fn a_sound_server_that_is_started_again_is_heard_again() {
 }
 
 #[test]
+fn a_sound_server_that_hangs_does_not_hold_up_stop() {
+    let desktop = Desktop::new();
+    let server = SoundServer::start("hangs");
+    let window = desktop.open_with(&[], &[("PULSE_SERVER", &server.address())]);
+    begin(&window, "both");
+    server.play("mic_feed", Path::new(&clip(1)));
+    finished_lines(&window, 1);
+    server.hang();
+    // Silence takes the place of what does not come, so the server was asked for its devices in vain by now.
+    let seconds = |window: &Window| {
+        let text = window.text("[data-slot=elapsed]");
+        let (minutes, seconds) = text.split_once(':').unwrap_or_default();
+        let parsed = (minutes.trim().parse::<u32>(), seconds.trim().parse::<u32>());
+        parsed.0.unwrap_or_default() * 60 + parsed.1.unwrap_or_default()
+    };
+    let hung_at = seconds(&window);
+    wait_until("the clock to go on", || {
+        (seconds(&window) > hung_at + 4).then_some(())
+    });
+    let stored = stop(&window, 1);
+    assert!(stored[0].contains(FIRST), "{stored:?}");
+}
+
+#[test]
 fn a_full_disk_costs_no_word_once_there_is_room_again() {
     let desktop = Desktop::new();
     let Some(disk) = SmallDisk::mount(&desktop) else {

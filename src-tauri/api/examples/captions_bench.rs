@@ -1,9 +1,10 @@
 //! What captions cost and how late they are, with the demo model on a spoken meeting of three minutes.
 //!
-//! `cargo run --release -p api --example captions_bench [-- --translate] [--file] [--text]`
+//! `cargo run --release -p api --example captions_bench [-- --translate] [--file] [--fast] [--text]`
 //!
 //! The meeting is played into a sound card that is not there and captured from it by the same way as in the window; with
-//! `--file` it comes from a file in real time, for systems without PulseAudio. Reported are the word error rate against
+//! `--file` it comes from a file in real time, for systems without PulseAudio, and with `--fast` from a file as fast as
+//! the model goes, which tells what the rules make of it where the model takes no time. Reported are the word error rate against
 //! what was said and against the same file in one go, how late words are shown and committed, and what share of
 //! real time the model takes. Needs `espeak-ng`, and on the sound card `pulseaudio` and `pulseaudio-utils`.
 #![allow(clippy::unwrap_used)]
@@ -46,6 +47,16 @@ struct Line {
     text: String,
 }
 
+/// What became of the meeting.
+struct Run {
+    lines: Vec<Line>,
+    shown: Vec<Shown>,
+    /// Seconds that the model took for a second of sound, where that is told.
+    model_share: Option<f64>,
+    /// Seconds of the CPU that the whole process took for a second of sound, where that was measured.
+    cpu_share: Option<f64>,
+}
+
 fn main() {
     let has = |name: &str| std::env::args().any(|arg| arg == name);
     let Some((samples, spoken)) = meeting() else {
@@ -56,7 +67,8 @@ fn main() {
         let path = std::env::temp_dir().join(format!("sotto-meeting-{}.wav", std::process::id()));
         write_wav(&path, &samples);
         let program = std::env::current_exe().unwrap();
-        let server = (!has("--file")).then(|| sound_server::SoundServer::start("bench"));
+        let server =
+            (!has("--file") && !has("--fast")).then(|| sound_server::SoundServer::start("bench"));
         // A process of its own, because the sound server is found by the environment.
         let mut child = match &server {
             Some(server) => server.command(program.to_str().unwrap()),
@@ -65,6 +77,8 @@ fn main() {
         let child = child.args(std::env::args().skip(1)).env(MEETING, &path);
         let status = child.env_remove("CANDLE_NUM_THREADS").status();
         std::fs::remove_file(&path).unwrap();
+        // An exit drops nothing, and the server would go on.
+        drop(server);
         std::process::exit(i32::from(!status.unwrap().success()));
     }
     let path = std::env::var(MEETING).unwrap();
@@ -79,9 +93,9 @@ fn main() {
         samples.len() as f64 / 16e3,
         load()
     );
-    let (one_go, _) = transcribe(&api, path, has("--translate"), false);
-    let (lines, shown) = if has("--file") {
-        transcribe(&api, path, has("--translate"), true)
+    let one_go = transcribe(&api, path, has("--translate"), false, false);
+    let live = if has("--file") || has("--fast") {
+        transcribe(&api, path, has("--translate"), true, has("--file"))
     } else {
         capture(&api, path, &samples, has("--translate"))
     };
@@ -89,23 +103,45 @@ fn main() {
         let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
         texts.join(" ")
     };
-    for (name, lines) in [("one go", &one_go), ("live", &lines)] {
-        let errors = 100.0 * word_error_rate(&said, &text(lines));
-        println!(
-            "{name}: word error rate {errors:.1} %, {} segments",
-            lines.len()
-        );
+    for (name, run) in [("one go", &one_go), ("live", &live)] {
         if has("--text") {
-            for line in lines {
+            println!("{name}");
+            for line in &run.lines {
                 println!("  {:8.0} {}", line.start_ms, line.text);
             }
         }
     }
-    let differ = 100.0 * word_error_rate(&text(&one_go), &text(&lines));
-    println!("live against one go: {differ:.1} % of the words differ");
-    println!("committed words that changed: {}", n_changed(&shown));
-    latencies(&shown, &lines, &spoken);
-    println!("load {}", load());
+    let errors = |run: &Run| 100.0 * word_error_rate(&said, &text(&run.lines));
+    let differ = 100.0 * word_error_rate(&text(&one_go.lines), &text(&live.lines));
+    println!("load {}\n", load());
+    println!("| | one go | live: median | live: 95th percentile |");
+    println!("|---|---|---|---|");
+    println!(
+        "| word error rate | {:.1} % | {:.1} % | |",
+        errors(&one_go),
+        errors(&live)
+    );
+    println!("| words that differ from one go | | {differ:.1} % | |");
+    println!(
+        "| segments | {} | {} | |",
+        one_go.lines.len(),
+        live.lines.len()
+    );
+    println!(
+        "| committed words that changed | | {} | |",
+        n_changed(&live.shown)
+    );
+    for (name, median, most) in latencies(&live.shown, &live.lines, &spoken) {
+        println!("| {name}, after it was spoken | | {median:.2} s | {most:.2} s |");
+    }
+    println!(
+        "| time of the model for a second of sound | {} | {} | |",
+        seconds(one_go.model_share),
+        seconds(live.model_share)
+    );
+    if let Some(cpu) = live.cpu_share {
+        println!("| CPU time of everything for a second of sound | | {cpu:.3} s | |");
+    }
 }
 
 fn load() -> String {
@@ -124,14 +160,14 @@ fn demo() -> Api {
     api
 }
 
-/// From the file, with captions in real time or in one go.
-fn transcribe(api: &Api, path: &Path, translate: bool, live: bool) -> (Vec<Line>, Vec<Shown>) {
+/// From the file, with captions on the way or in one go.
+fn transcribe(api: &Api, path: &Path, translate: bool, live: bool, realtime: bool) -> Run {
     let request = TranscribeRequest {
         sources: vec![SoundSource::File(path.to_owned())],
         language: Some("English".into()),
         translate: translate.then(|| "German".into()),
         live,
-        realtime: live,
+        realtime,
         submodel: None,
     };
     let stop = Arc::new(AtomicBool::new(false));
@@ -148,12 +184,7 @@ fn transcribe(api: &Api, path: &Path, translate: bool, live: bool) -> (Vec<Line>
         }
     });
     let transcribed = transcribed.unwrap();
-    println!(
-        "{}: the model took {:.3} of real time, {} hypotheses",
-        if live { "live" } else { "one go" },
-        f64::from(transcribed.model_ms) / f64::from(transcribed.heard_ms),
-        transcribed.hypotheses
-    );
+    let model_share = f64::from(transcribed.model_ms) / f64::from(transcribed.heard_ms);
     let segments = transcribed.reply().segments;
     let lines = (0..).zip(segments).map(|(segment, s)| Line {
         segment,
@@ -161,11 +192,16 @@ fn transcribe(api: &Api, path: &Path, translate: bool, live: bool) -> (Vec<Line>
         end_ms: s.end_ms.into(),
         text: s.text,
     });
-    (lines.collect(), shown)
+    Run {
+        lines: lines.collect(),
+        shown,
+        model_share: Some(model_share),
+        cpu_share: None,
+    }
 }
 
 /// Plays the file, and captures it as the window does.
-fn capture(api: &Api, path: &Path, samples: &[f32], translate: bool) -> (Vec<Line>, Vec<Shown>) {
+fn capture(api: &Api, path: &Path, samples: &[f32], translate: bool) -> Run {
     let folder = std::env::temp_dir().join(format!("sotto-bench-{}", std::process::id()));
     api.open_library(&folder).unwrap();
     let events: Arc<Mutex<Vec<(Instant, LiveEvent)>>> = Arc::default();
@@ -188,22 +224,24 @@ fn capture(api: &Api, path: &Path, samples: &[f32], translate: bool) -> (Vec<Lin
         };
         matches!(notice, NoticeKind::Hearing { .. })
     };
-    while !events.lock().unwrap().iter().any(|(_, e)| heard(e)) {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait("no sound arrives", Duration::from_secs(30), || {
+        events.lock().unwrap().iter().any(|(_, e)| heard(e))
+    });
     let (began, cpu) = (Instant::now(), cpu_seconds());
     let mut play = Command::new("paplay");
-    let status = play.arg("--device=speaker").arg(path).status();
-    assert!(status.unwrap().success());
-    std::thread::sleep(Duration::from_secs(3));
-    println!(
-        "live: the whole process took {:.3} CPU seconds a second",
-        (cpu_seconds() - cpu) / began.elapsed().as_secs_f64()
+    let mut playing = play.arg("--device=speaker").arg(path).spawn().unwrap();
+    let length = Duration::from_secs_f64(samples.len() as f64 / 16e3);
+    wait(
+        "paplay does not end",
+        length + Duration::from_secs(30),
+        || playing.try_wait().unwrap().is_some(),
     );
+    std::thread::sleep(Duration::from_secs(3));
+    let cpu_share = (cpu_seconds() - cpu) / began.elapsed().as_secs_f64();
     api.stop_captions();
-    while api.captions_view().phase != Phase::Idle {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait("captions do not end", Duration::from_secs(120), || {
+        api.captions_view().phase == Phase::Idle
+    });
     let transcript = api.open_transcript(&id).unwrap();
     // Where in the recording the meeting begins.
     let mut recorded = Vec::new();
@@ -255,7 +293,28 @@ fn capture(api: &Api, path: &Path, samples: &[f32], translate: bool) -> (Vec<Lin
             text: line.text.clone(),
         }
     });
-    (lines.collect(), shown)
+    Run {
+        lines: lines.collect(),
+        shown,
+        model_share: None,
+        cpu_share: Some(cpu_share),
+    }
+}
+
+/// Waits until it is done; what does not come in that time ends the bench.
+fn wait(trouble: &str, at_most: Duration, mut done: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        if began.elapsed() > at_most {
+            eprintln!("The bench gives up: {trouble}.");
+            std::process::exit(1);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn seconds(of: Option<f64>) -> String {
+    of.map_or_else(String::new, |seconds| format!("{seconds:.3} s"))
 }
 
 /// When a sound is first loud, in ms.
@@ -286,8 +345,9 @@ fn n_changed(shown: &[Shown]) -> usize {
     n
 }
 
-/// When each word of a sentence was spoken, its time shared out by letters, against when it was shown.
-fn latencies(shown: &[Shown], lines: &[Line], spoken: &[Spoken]) {
+/// When each word of a sentence was spoken, its time shared out by letters, against when it was shown: median and
+/// 95th percentile in seconds.
+fn latencies(shown: &[Shown], lines: &[Line], spoken: &[Spoken]) -> [(&'static str, f64, f64); 3] {
     let (mut first, mut any, mut committed) = (Vec::new(), Vec::new(), Vec::new());
     for line in lines {
         let during: Vec<&Shown> = shown.iter().filter(|e| e.segment == line.segment).collect();
@@ -327,18 +387,14 @@ fn latencies(shown: &[Shown], lines: &[Line], spoken: &[Spoken]) {
             committed.extend(settled.map(|e| late(e)));
         }
     }
-    for (name, mut values) in [
+    [
         ("first word of a sentence tentative", first),
         ("any word tentative", any),
         ("any word committed", committed),
-    ] {
+    ]
+    .map(|(name, mut values)| {
         values.sort_by(f64::total_cmp);
         let at = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize] / 1e3;
-        println!(
-            "{name}: {:.2} s after it was spoken (median), {:.2} s (95th percentile), {} words",
-            at(0.5),
-            at(0.95),
-            values.len()
-        );
-    }
+        (name, at(0.5), at(0.95))
+    })
 }

@@ -5,6 +5,7 @@
 //! a second of the clock stays a second of sound, noticing silence, and finding a device anew that was lost.
 
 mod device;
+mod patient;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 use rtrb::Consumer;
 
 use crate::{Error, Resampler, SAMPLE_RATE};
+use device::Cpal;
+use patient::Patient;
 
 /// What to listen to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +66,16 @@ struct Opened {
     /// A message ends the stream.
     failed: Receiver<()>,
     /// Ends with the last of it.
-    _stream: Box<dyn Send>,
+    stream: Option<Box<dyn Send>>,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        // A sound server can take its time to let go of a stream, and nobody is to wait for that.
+        let stream = self.stream.take();
+        let letting_go = std::thread::Builder::new().name("device".into());
+        let _ = letting_go.spawn(move || drop(stream));
+    }
 }
 
 /// 16 kHz mono from a device, as long as it is kept.
@@ -99,7 +111,11 @@ const SILENT: u64 = 5 * SAMPLE_RATE as u64;
 impl Capture {
     /// Opens the default device.
     pub fn open(source: Source) -> Result<Self, Error> {
-        Self::with(source, Box::new(device::Cpal::default()), Instant::now())
+        Self::with(
+            source,
+            Box::new(Patient::new(Cpal::default())),
+            Instant::now(),
+        )
     }
 
     fn with(source: Source, mut devices: Box<dyn Devices>, now: Instant) -> Result<Self, Error> {

@@ -59,8 +59,10 @@ impl Hypotheses {
 
 #[cfg(test)]
 mod tests {
-    use rand_chacha::ChaCha8Rng;
-    use rand_chacha::rand_core::{Rng, SeedableRng};
+    use proptest::bool::weighted;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
 
     use super::*;
 
@@ -117,41 +119,53 @@ mod tests {
         assert_eq!(nothing.committed(), "");
     }
 
-    /// Hypotheses of a model that changes its mind at random, in words of several scripts.
-    #[test]
-    fn a_committed_word_never_changes() {
-        const WORDS: [&str; 9] = [" a", " b", " a.", "c", "会", " 会", "\n", "  d", "é"];
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let mut n_committed = 0;
-        for _ in 0..2000 {
+    /// What a model makes of it next: how many of its last words it repeats, what it adds, and whether that is the end.
+    fn steps() -> impl Strategy<Value = Vec<(usize, String, bool)>> {
+        const WORDS: [&str; 10] = [" a", " b", " a.", "c", "会", " 会", "\n", "  d", "é", ""];
+        let added = vec(select(&WORDS[..]), 0..4).prop_map(|words| words.concat());
+        vec((0..6usize, added, weighted(0.1)), 1..12)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_committed_word_never_changes(steps in steps()) {
             let mut hypotheses = Hypotheses::default();
-            let mut continuation = String::new();
-            for _ in 0..12 {
-                // Mostly it goes on from what it said, sometimes it starts anew.
+            for (kept, added, is_last) in steps {
                 let said = words(hypotheses.tentative());
-                let kept = rng.next_u32() as usize % (said.len() + 1);
+                let continuation = said[..kept.min(said.len())].concat() + &added;
                 let previous = hypotheses.clone();
-                continuation.clear();
-                continuation += &said[..kept].concat();
-                for _ in 0..rng.next_u32() % 4 {
-                    continuation += WORDS[rng.next_u32() as usize % WORDS.len()];
-                }
-                if rng.next_u32() % 10 == 0 {
+                if is_last {
                     hypotheses.finish(&continuation);
+                    prop_assert_eq!(hypotheses.tentative(), "");
                 } else {
                     hypotheses.push(&continuation);
                 }
                 let committed = hypotheses.committed();
-                assert!(committed.starts_with(previous.committed()));
-                // What is newly committed at a push was tentative before, and something still follows it.
-                let added = &committed[previous.committed().len()..];
-                if !hypotheses.tentative().is_empty() && !added.is_empty() {
+                prop_assert!(committed.starts_with(previous.committed()));
+                let newly = &committed[previous.committed().len()..];
+                if !is_last && !newly.is_empty() {
+                    // It was tentative before, and something still follows it.
                     let plain = |text: &str| text.split_whitespace().collect::<String>();
-                    assert!(plain(previous.tentative()).starts_with(&plain(added)));
-                    n_committed += 1;
+                    prop_assert!(plain(previous.tentative()).starts_with(&plain(newly)));
+                    prop_assert!(!hypotheses.tentative().is_empty());
                 }
             }
         }
-        assert!(n_committed > 1000, "{n_committed}");
+
+        /// Of anything at all that a model may write.
+        #[test]
+        fn text_only_grows(texts in vec(any::<String>(), 1..8)) {
+            let mut hypotheses = Hypotheses::default();
+            for text in texts {
+                let before = hypotheses.committed().to_owned();
+                // Some of them say the same again.
+                for continuation in [text.clone(), text] {
+                    hypotheses.push(&continuation);
+                    prop_assert!(hypotheses.committed().starts_with(&before));
+                }
+            }
+        }
     }
 }

@@ -143,10 +143,11 @@ impl TranscriptSegment {
     }
 
     fn shown(&self) -> String {
+        let text = on_one_line(&self.text);
         match self.unclear {
-            None => self.text.clone(),
-            Some(_) if self.text.is_empty() => UNCLEAR.to_owned(),
-            Some(_) => format!("{} {UNCLEAR}", self.text),
+            None => text,
+            Some(_) if text.is_empty() => UNCLEAR.to_owned(),
+            Some(_) => format!("{text} {UNCLEAR}"),
         }
     }
 
@@ -199,7 +200,7 @@ impl TranscriptSegment {
 
 /// Lines of at most [`LINE`] characters, unless a word is longer. An arrow would end a subtitle's text.
 fn wrapped(text: &str) -> Vec<String> {
-    let text = text.replace("-->", "→");
+    let text = on_one_line(&text.replace("-->", "→"));
     let mut lines: Vec<String> = Vec::new();
     for word in words(&text) {
         match lines.last_mut() {
@@ -210,6 +211,11 @@ fn wrapped(text: &str) -> Vec<String> {
         }
     }
     lines
+}
+
+/// A user may have made paragraphs of it, and an empty line would end a subtitle.
+fn on_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn escaped(text: &str, special: &str) -> String {
@@ -231,6 +237,12 @@ fn clock(ms: u32, point: char) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+    use srtlib::Subtitles;
+    use vtt::WebVtt;
+
     use super::*;
 
     fn segment(start_ms: u32, end_ms: u32, channel: Channel, text: &str) -> TranscriptSegment {
@@ -324,4 +336,92 @@ mod tests {
             "{srt}"
         );
     }
+
+    /// A cue as a reader of subtitles gives it: times in ms, and its text.
+    type Read = (u32, u32, String);
+
+    fn read_srt(file: &str) -> Vec<Read> {
+        let read = Subtitles::parse_from_str(file.to_owned()).unwrap();
+        let ms = |time: srtlib::Timestamp| {
+            let (h, m, s, ms) = time.get();
+            srtlib::Timestamp::convert_to_milliseconds(h, m, s, ms)
+        };
+        let cues = read.to_vec().into_iter().enumerate();
+        let cue = |(at, cue): (usize, srtlib::Subtitle)| {
+            assert_eq!(cue.num, at + 1);
+            (ms(cue.start_time), ms(cue.end_time), cue.text)
+        };
+        cues.map(cue).collect()
+    }
+
+    fn read_vtt(file: &str) -> Vec<Read> {
+        let read: WebVtt = file.parse().unwrap();
+        let ms = |time: &vtt::VttTimestamp| time.as_duration().as_millis() as u32;
+        let cue = |cue: vtt::VttCue| {
+            let text = cue.payload.replace("&lt;", "<").replace("&gt;", ">");
+            (ms(&cue.start), ms(&cue.end), text.replace("&amp;", "&"))
+        };
+        read.cues.into_iter().map(cue).collect()
+    }
+
+    fn without_spaces(text: &str) -> String {
+        text.split_whitespace().collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever is said, or written by the user in its place.
+        #[test]
+        fn readers_of_subtitles_find_every_word_in_its_time(
+            said in vec((0..9000u32, 1..30_000u32, vec(select(&PIECES[..]), 1..40)), 1..6)
+        ) {
+            let mut transcript = Transcript::default();
+            let mut end_ms = 0;
+            for (pause, length, pieces) in said {
+                let start_ms = end_ms + pause;
+                end_ms = start_ms + length;
+                let text = pieces.concat();
+                if !text.trim().is_empty() {
+                    transcript.push(segment(start_ms, end_ms, Channel::File, &text));
+                }
+            }
+            for cues in [read_srt(&transcript.to_srt()), read_vtt(&transcript.to_vtt())] {
+                let mut cues = cues.into_iter();
+                for segment in transcript.segments() {
+                    let expected = without_spaces(&segment.text.replace("-->", "→"));
+                    let mut found = String::new();
+                    let mut until = segment.start_ms;
+                    while found.len() < expected.len() {
+                        let (start_ms, end_ms, text) = cues.next().expect("another cue");
+                        prop_assert_eq!(start_ms, until);
+                        until = end_ms;
+                        found += &without_spaces(&text);
+                    }
+                    prop_assert_eq!(found, expected);
+                    prop_assert_eq!(until, segment.end_ms);
+                }
+                prop_assert_eq!(cues.next(), None);
+            }
+        }
+    }
+
+    const PIECES: [&str; 16] = [
+        "word",
+        " word",
+        " and",
+        ". ",
+        "\n",
+        "\n\n",
+        " ",
+        "-->",
+        " --> ",
+        "<b>",
+        "&",
+        " 12",
+        "会議",
+        " NOTE",
+        "WEBVTT",
+        " 00:00:01,000",
+    ];
 }

@@ -156,7 +156,10 @@ describe("captions", () => {
     client.clock(60_000, 9_000);
     client.pace("finals_only");
     await waitFor(() => expect(slot("behind")?.textContent).toMatch(/9 s behind.*end of each sentence/s));
-    client.clock(60_000, 0);
+    // Caught up, while the pace is still lower.
+    client.clock(60_000, 300);
+    await waitFor(() => expect(slot("behind")?.textContent).not.toContain("behind"));
+    expect(slot("behind")?.textContent).toContain("end of each sentence");
     client.pace("full");
     await waitFor(() => expect(slot("caught-up")).toBeTruthy());
   });
@@ -168,6 +171,7 @@ describe("captions", () => {
     await waitFor(() => expect(slot("toggle-captions")).toHaveProperty("disabled", false));
     await click("toggle-captions");
     expect((await screen.findByRole("alert")).textContent).toContain("There is no microphone.");
+    expect(screen.getAllByText(/There is no microphone/)).toHaveLength(1);
     expect(slot("toggle-captions")).toHaveProperty("disabled", false);
   });
 });

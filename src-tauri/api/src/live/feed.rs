@@ -73,7 +73,7 @@ impl Recorder {
             let written = Arc::clone(&self.written);
             let _ended = Ended(&written);
             match feed {
-                Feed::Device(device) => self.listen(device),
+                Feed::Device(device) => self.record(device),
                 Feed::File(path) => self.decode(&path),
             }
             self.close();
@@ -84,14 +84,7 @@ impl Recorder {
             .expect("the system gives a thread")
     }
 
-    fn listen(&mut self, mut device: Box<dyn SoundDevice>) {
-        self.record(device.as_mut());
-        // A sound server can take its time to let go of a stream; neither the recording nor Stop waits for that.
-        let letting_go = std::thread::Builder::new().name("device".into());
-        let _ = letting_go.spawn(move || drop(device));
-    }
-
-    fn record(&mut self, device: &mut dyn SoundDevice) {
+    fn record(&mut self, mut device: Box<dyn SoundDevice>) {
         let mut samples = Vec::new();
         let mut meter = Meter::default();
         let mut started = false;

@@ -322,6 +322,46 @@ fn what_is_left_for_later_is_written_down_later() {
             said.start_ms
         );
     }
+    subtitles_are_where_the_words_are_spoken(&desk, &whole, &spoken[..6]);
+}
+
+/// As readers of subtitles find them, which are not ours.
+fn subtitles_are_where_the_words_are_spoken(
+    desk: &Desk,
+    transcript: &Transcript,
+    spoken: &[spoken::Spoken],
+) {
+    let export = |format| {
+        let path = desk.folder.path().join("subtitles");
+        let id = &transcript.entry.id;
+        let exported = desk.api.export_transcript(id, format, &path);
+        exported.expect("there is room");
+        std::fs::read_to_string(path).expect("it is text")
+    };
+    let srt = srtlib::Subtitles::parse_from_str(export(TranscriptFile::Srt)).expect("SubRip");
+    let ms = |time: srtlib::Timestamp| {
+        let (h, m, s, ms) = time.get();
+        srtlib::Timestamp::convert_to_milliseconds(h, m, s, ms)
+    };
+    let cue = |cue: srtlib::Subtitle| (ms(cue.start_time), ms(cue.end_time), cue.text);
+    let srt: Vec<(u32, u32, String)> = srt.to_vec().into_iter().map(cue).collect();
+    let vtt: vtt::WebVtt = export(TranscriptFile::Vtt).parse().expect("WebVTT");
+    let ms = |time: &vtt::VttTimestamp| time.as_duration().as_millis() as u32;
+    let cue = |cue: &vtt::VttCue| {
+        let text = cue.payload.replace("<v Others>", "Others: ");
+        (ms(&cue.start), ms(&cue.end), text)
+    };
+    let vtt: Vec<(u32, u32, String)> = vtt.cues.iter().map(cue).collect();
+    assert_eq!(srt, vtt);
+    assert_eq!(srt.len(), spoken.len());
+    for ((start_ms, end_ms, text), said) in srt.iter().zip(spoken) {
+        // A detector hears the room a little longer than the voice.
+        let is_right = start_ms.abs_diff(said.start_ms) < 300 && end_ms.abs_diff(said.end_ms) < 400;
+        assert!(is_right, "{start_ms} {end_ms} {}", said.end_ms);
+        let said = format!("Others: {}", said.text);
+        let errors = spoken::word_error_rate(&said, text);
+        assert!(errors < 0.5, "{text} for {said}");
+    }
 }
 
 #[test]

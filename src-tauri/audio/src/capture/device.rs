@@ -80,7 +80,7 @@ impl Cpal {
             ring,
             overrun,
             failed,
-            _stream: Box::new(stream),
+            stream: Some(Box::new(stream)),
         })
     }
 }

@@ -33,7 +33,7 @@ fn device(name: &str, rate: u32, channels: usize) -> (Opened, Played) {
         ring,
         overrun: Arc::clone(&overrun),
         failed,
-        _stream: Box::new(()),
+        stream: None,
     };
     (
         opened,
@@ -219,4 +219,51 @@ fn no_device_is_a_sentence() {
     );
     let sentence = none.err().unwrap().to_string();
     assert!(sentence.starts_with("there is no microphone"), "{sentence}");
+}
+
+/// A sound server that answers nothing until it is let go.
+struct Hanging {
+    go_on: Receiver<()>,
+    first: Option<Opened>,
+}
+
+impl Devices for Hanging {
+    fn open(&mut self, _: Source) -> Result<Opened, Error> {
+        self.first.take().ok_or(Error::NoMicrophone)
+    }
+
+    fn default_id(&mut self, _: Source) -> Option<String> {
+        let _ = self.go_on.recv();
+        Some("a".into())
+    }
+
+    fn is_there(&mut self, _: &str) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_sound_server_that_hangs_does_not_hold_up_what_is_recorded() {
+    let now = Instant::now();
+    let (first, mut a) = device("a", 16_000, 1);
+    let (go_on, hangs) = channel();
+    let devices = Patient::new(Hanging {
+        go_on: hangs,
+        first: Some(first),
+    });
+    let mut capture = Capture::with(Source::Microphone, Box::new(devices), now).unwrap();
+    let mut out = Vec::new();
+    // It hangs at the first of these looks, and at the others nobody asks it again.
+    for second in 1..50 {
+        a.play(&[0.5; 16]);
+        let notices = capture.read_at(now + second * LOOK, &mut out);
+        assert!(second == 1 || notices.is_empty(), "{notices:?}");
+    }
+    assert_eq!(out.iter().filter(|s| **s == 0.5).count(), 49 * 16);
+    // Then it answers, and is asked again.
+    drop(go_on);
+    let mut devices = capture.devices;
+    while devices.default_id(Source::Microphone).is_none() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

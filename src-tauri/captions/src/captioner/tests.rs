@@ -1,4 +1,6 @@
 use audio::FRAME;
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -413,4 +415,68 @@ fn after_an_error_nothing_is_lost() {
         texts(&captions(&mut captioner, &mut script)),
         [("Good morning.", "", true)]
     );
+}
+
+/// A model that says whatever it likes, and sometimes does not come to an end.
+struct Fickle {
+    answers: Vec<(String, bool)>,
+    n_asked: usize,
+}
+
+impl Recogniser for Fickle {
+    type Error = std::convert::Infallible;
+
+    fn listen(&mut self, listen: &Listen) -> Result<Heard, Self::Error> {
+        let (text, repeats) = &self.answers[self.n_asked % self.answers.len()];
+        self.n_asked += 1;
+        let text = if *repeats {
+            format!("{}{text}", listen.draft)
+        } else {
+            text.clone()
+        };
+        let complete = !self.n_asked.is_multiple_of(7);
+        Ok(Heard { text, complete })
+    }
+
+    fn answer(&mut self, _: &str, _: usize) -> Result<Heard, Self::Error> {
+        Ok(heard("Ja."))
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_a_model_says_a_committed_word_never_changes(
+        answers in vec(("( [ab]{1,3}[.]?){0,6}", any::<bool>()), 1..20),
+        stretches in vec((1..300usize, 1..90usize), 1..5),
+    ) {
+        let language = Language::named("German").unwrap();
+        let settings = Settings { translate: Some(language), ..Settings::default() };
+        let segmenter = Segmenter::new(Loudness, SegmentRules::default());
+        let mut captioner = Captioner::with(Channel::Me, settings, segmenter);
+        let mut fickle = Fickle { answers, n_asked: 0 };
+        let mut shown: Vec<Caption> = Vec::new();
+        for (loud, quiet) in stretches {
+            let sound = [vec![0.5; loud * FRAME], vec![0.0; quiet * FRAME]].concat();
+            for piece in sound.chunks(8000) {
+                captioner.hear(piece);
+                while captioner.work(&mut fickle, &mut |caption| shown.push(caption)).unwrap() {}
+            }
+        }
+        captioner.end();
+        while captioner.work(&mut fickle, &mut |caption| shown.push(caption)).unwrap() {}
+        for pair in shown.windows(2) {
+            let (before, after) = (&pair[0], &pair[1]);
+            if before.segment == after.segment {
+                prop_assert!(before.finished.is_none());
+                prop_assert!(after.committed.starts_with(&before.committed));
+            } else {
+                // What was shown last of a segment is what is kept of it.
+                let kept = before.finished.as_ref().map(|segment| segment.text.as_str());
+                prop_assert_eq!(kept, Some(before.committed.as_str()));
+                prop_assert_eq!(after.segment, before.segment + 1);
+            }
+        }
+    }
 }

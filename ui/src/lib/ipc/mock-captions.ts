@@ -45,7 +45,11 @@ export class MockCaptions extends MockLibrary implements CaptionsClient {
 
   async startCaptions(start: StartCaptions) {
     const failure = this.startFailures.shift();
-    if (failure) throw failure;
+    if (failure) {
+      // Those who watch are told as well as the one who asked.
+      this.fail(failure);
+      throw failure;
+    }
     this.started.push(start);
     const channels = this.#channelsOf(start);
     const { language, translate } = start;

@@ -53,11 +53,10 @@ export const captions = {
   nothingUnderstood: "Hier war nichts zu verstehen.",
   jump: "Zum Jetzt springen",
 
-  behind: (by: string) => `Die Untertitel hängen ${by} hinterher.`,
-  longerSteps: "Dieser Computer ist ausgelastet: Wörter kommen in größeren Schritten.",
-  finalsOnly: "Dieser Computer ist ausgelastet: Wörter kommen am Ende jedes Satzes.",
-  translateLater:
-    "Dieser Computer ist ausgelastet: Übersetzungen kommen, wenn Zeit ist, spätestens nach dem Anhalten.",
+  behind: (by: string) => `Die Untertitel hängen ${by} hinterher: Dieser Computer ist ausgelastet.`,
+  longerSteps: "Um mitzuhalten, kommen Wörter vorerst in größeren Schritten.",
+  finalsOnly: "Um mitzuhalten, kommen Wörter vorerst am Ende jedes Satzes.",
+  translateLater: "Um mitzuhalten, kommen Übersetzungen, wenn Zeit ist, spätestens nach dem Anhalten.",
   caughtUp: "Die Untertitel kommen wieder mit.",
   deviceLost: (channel: string, device: string) =>
     `${channel}: ${device} ist weg. Schließ es an oder wähle ein anderes in den Toneinstellungen des Systems: Sotto macht damit weiter.`,

@@ -53,10 +53,10 @@ export const captions = {
   nothingUnderstood: "Nothing was understood here.",
   jump: "Jump to now",
 
-  behind: (by: string) => `Captions are ${by} behind.`,
-  longerSteps: "This computer is busy: words come in longer steps.",
-  finalsOnly: "This computer is busy: words come at the end of each sentence.",
-  translateLater: "This computer is busy: translations come when there is time, after Stop at the latest.",
+  behind: (by: string) => `Captions are ${by} behind: this computer is busy.`,
+  longerSteps: "To keep up, words come in longer steps for now.",
+  finalsOnly: "To keep up, words come at the end of each sentence for now.",
+  translateLater: "To keep up, translations come when there is time, after Stop at the latest.",
   caughtUp: "Captions keep up again.",
   deviceLost: (channel: string, device: string) =>
     `${channel}: ${device} is gone. Connect it, or choose another one in the system's sound settings: Sotto goes on with it.`,
