@@ -1,17 +1,6 @@
 import { expect, test, type Page } from "@playwright/test";
 
-import { open, show } from "./stage";
-
-async function listen(page: Page) {
-  await open(page, (mock) => {
-    mock.start = "/models/a";
-    mock.model = { ...mock.model, audio: true };
-  });
-  await page.locator("[data-state=ready]").waitFor();
-  await show(page, "captions");
-  await page.locator("[data-slot=toggle-captions]").click();
-  await page.locator("[data-phase=listening]").waitFor();
-}
+import { listen } from "./stage";
 
 const isAtEnd = (page: Page) =>
   page.locator("[data-slot=lines]").evaluate((list) => list.scrollHeight - list.scrollTop - list.clientHeight < 24);

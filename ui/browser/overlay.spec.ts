@@ -1,7 +1,7 @@
 import { expect, test, type Page } from "@playwright/test";
 
 import type { MockClient } from "../src/lib/ipc/mock";
-import { open, show, violations } from "./stage";
+import { listen, open, show, violations } from "./stage";
 
 /** The overlay's page on a mock that `set` has prepared; it runs in the page, so it sees nothing of the test. */
 async function openOverlay(page: Page, set: (mock: MockClient) => void = () => {}) {
@@ -93,14 +93,7 @@ test("the style panel shows every value where it stands", async ({ page }) => {
 });
 
 test("notices come and go without moving a line", async ({ page }) => {
-  await open(page, (mock) => {
-    mock.start = "/models/a";
-    mock.model = { ...mock.model, audio: true };
-  });
-  await page.locator("[data-state=ready]").waitFor();
-  await show(page, "captions");
-  await page.locator("[data-slot=toggle-captions]").click();
-  await page.locator("[data-phase=listening]").waitFor();
+  await listen(page);
   await page.evaluate(() => window.mock.line("me", 0, { committed: "Good morning.", id: "a", start_ms: 0 }));
   const place = () => page.locator("[data-slot=committed]").first().boundingBox();
   const before = await place();

@@ -43,3 +43,15 @@ export const screenNames = ["captions", "library", "chat", "models", "settings"]
 
 export const show = (page: Page, name: (typeof screenNames)[number]) =>
   page.locator(`[data-slot=rail-${name}]`).click();
+
+/** Has captions run. */
+export async function listen(page: Page) {
+  await open(page, (mock) => {
+    mock.start = "/models/a";
+    mock.model = { ...mock.model, audio: true };
+  });
+  await page.locator("[data-state=ready]").waitFor();
+  await show(page, "captions");
+  await page.locator("[data-slot=toggle-captions]").click();
+  await page.locator("[data-phase=listening]").waitFor();
+}

@@ -37,3 +37,7 @@ export const perSecond = (n: number) => m.numbers.perSecond(short(n));
 
 /** The last part of a path of any system. */
 export const fileName = (path: string) => path.split(/[/\\]/).findLast((part) => part !== "") ?? path;
+
+/** What to call the file that something with this title is exported to: what no file system takes is left out. */
+export const exportName = (title: string, extension: string | undefined) =>
+  `${title.replace(/[/\\:*?"<>|]/g, " ").trim() || "Sotto"}.${extension}`;

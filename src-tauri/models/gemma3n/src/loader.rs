@@ -110,6 +110,27 @@ impl<'a> Loader<'a> {
         self.matrix(&self.require(name, &[n_out, n_in, 1, 1])?, n_out, n_in)
     }
 
+    /// A convolution `[out, in, kernel height, kernel width]` as the matrix `[out, kernel height * kernel width * in]`,
+    /// channels innermost, and its shape. `expected` makes of the shape in the file the one that it has to be.
+    pub fn convolution(
+        &self,
+        name: &str,
+        expected: impl Fn([usize; 4]) -> [usize; 4],
+    ) -> Result<(Tensor, [usize; 4])> {
+        let shape = match self.checkpoint.tensor(name) {
+            Some(view) if view.shape.len() == 4 => view.shape.to_vec(),
+            // Asking for it makes the sentence: missing, or not four axes.
+            _ => self.tensor(name, &[0; 4])?.dims().to_vec(),
+        };
+        let shape = expected([shape[0], shape[1], shape[2], shape[3]]);
+        let [n_out, n_in, height, width] = shape;
+        let weight = self
+            .tensor(name, &shape)?
+            .permute((0, 2, 3, 1))?
+            .reshape((n_out, height * width * n_in))?;
+        Ok((weight, shape))
+    }
+
     fn matrix(&self, view: &TensorView, n_out: usize, n_in: usize) -> Result<Linear> {
         let is_dense = dense_dtype(view.dtype).is_some();
         let rounded =

@@ -191,7 +191,7 @@ fn add(
         range,
     } in tensors
     {
-        match names::from_gguf(&name) {
+        let (name, shape) = match names::from_gguf(&name) {
             Some(Canonical::Stack { prefix }) => {
                 for (i, place) in unstack(&path, &name, dtype, &shape, range, index)?
                     .into_iter()
@@ -199,27 +199,21 @@ fn add(
                 {
                     checkpoint.insert(&path, format!("{prefix}{i}.weight"), place)?;
                 }
+                continue;
             }
-            Some(Canonical::One(name)) => {
-                let shape = names::canonical_shape(&name, shape);
-                let place = Place {
-                    file: index,
-                    dtype,
-                    shape,
-                    range,
-                };
-                checkpoint.insert(&path, name, place)?;
+            Some(Canonical::One(canonical)) => {
+                let shape = names::canonical_shape(&canonical, shape);
+                (canonical, shape)
             }
-            None => {
-                let place = Place {
-                    file: index,
-                    dtype,
-                    shape,
-                    range,
-                };
-                checkpoint.insert(&path, name, place)?;
-            }
-        }
+            None => (name, shape),
+        };
+        let place = Place {
+            file: index,
+            dtype,
+            shape,
+            range,
+        };
+        checkpoint.insert(&path, name, place)?;
     }
     checkpoint.files.push(Arc::new(file));
     Ok(())

@@ -1,5 +1,6 @@
 import { SvelteSet } from "svelte/reactivity";
 
+import { exportName } from "../../lib/format";
 import { ApiFailure, type Client, type ExportFormat, type SearchHit, type ThreadEntry } from "../../lib/ipc/client";
 import { m } from "../../lib/i18n/i18n.svelte";
 import { Search } from "../../lib/search.svelte";
@@ -71,7 +72,7 @@ export class ThreadsController {
 
   async export(thread: ThreadEntry, format: ExportFormat) {
     const kind = format === "markdown" ? markdownKind() : jsonKind();
-    const name = `${thread.title.replace(/[/\\:*?"<>|]/g, " ").trim() || "Sotto"}.${kind.extensions[0]}`;
+    const name = exportName(thread.title, kind.extensions[0]);
     this.exportedTo = null;
     await this.#attempt(async () => {
       const to = await this.#client.pickSave(m.chat.exportTitle, name, kind);

@@ -1,3 +1,4 @@
+import { exportName } from "../../lib/format";
 import { ApiFailure, type ChannelName, type Client, type StoredLine, type TranscriptFile } from "../../lib/ipc/client";
 import type { FileKind, MarkInfo, TranscriptHit, TranscriptInfo, TranscriptText, TranscriptView } from "../../lib/ipc/client";
 import { m } from "../../lib/i18n/i18n.svelte";
@@ -113,7 +114,7 @@ export class TranscriptsController {
 
   async export(transcript: TranscriptInfo, format: TranscriptFile) {
     const kind = fileKinds()[format];
-    const name = `${transcript.title.replace(/[/\\:*?"<>|]/g, " ").trim() || "Sotto"}.${kind.extensions[0]}`;
+    const name = exportName(transcript.title, kind.extensions[0]);
     this.exportedTo = null;
     await this.#attempt(async () => {
       const to = await this.#client.pickSave(m.library.exportTitle, name, kind);

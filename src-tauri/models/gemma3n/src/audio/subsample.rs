@@ -112,15 +112,9 @@ impl Convolution {
         n_in: usize,
     ) -> Result<Self> {
         let name = format!("{prefix}.conv_{n}.conv.weight");
-        let shape = match loader.checkpoint().tensor(&name) {
-            Some(view) if view.shape.len() == 4 => view.shape.to_vec(),
-            _ => loader.tensor(&name, &[0; 4])?.dims().to_vec(),
-        };
-        let (n_out, kernel) = (shape[0], (shape[2], shape[3]));
-        let weight = loader
-            .tensor(&name, &[n_out, n_in, kernel.0, kernel.1])?
-            .permute((0, 2, 3, 1))?
-            .reshape((n_out, kernel.0 * kernel.1 * n_in))?;
+        let of_these = |[n_out, _, height, width]: [usize; 4]| [n_out, n_in, height, width];
+        let (weight, [n_out, _, height, width]) = loader.convolution(&name, of_these)?;
+        let kernel = (height, width);
         let norm = loader.tensor(&format!("{prefix}.conv_{n}.norm.weight"), &[n_out])?;
         let [time, frequency] = config.sscp_conv_stride_size[n];
         Ok(Self {

@@ -95,16 +95,8 @@ impl Convolution {
     /// The tensor `[out, in, kernel, kernel]` of this name. It is rounded to 8 bits if `like` is a matrix of few bits:
     /// files cannot hold convolutions so, because their rows are as short as a kernel.
     pub fn load(loader: &Loader, name: &str, stride: usize, like: Option<&Linear>) -> Result<Self> {
-        let shape = match loader.checkpoint().tensor(name) {
-            Some(view) if view.shape.len() == 4 => view.shape.to_vec(),
-            // Asking for it makes the sentence: missing, or not four axes.
-            _ => loader.tensor(name, &[0; 4])?.dims().to_vec(),
-        };
-        let (n_out, n_in, kernel) = (shape[0], shape[1], shape[2]);
-        let weight = loader
-            .tensor(name, &[n_out, n_in, kernel, kernel])?
-            .permute((0, 2, 3, 1))?
-            .reshape((n_out, kernel * kernel * n_in))?;
+        let square = |[n_out, n_in, kernel, _]: [usize; 4]| [n_out, n_in, kernel, kernel];
+        let (weight, [_, n_in, kernel, _]) = loader.convolution(name, square)?;
         let rounded = match like.and_then(Linear::matrix) {
             Some(_) => Linear::at_eight_bits(&weight, loader.workers())?,
             None => None,
