@@ -233,13 +233,14 @@ fn ggml_dtype(dtype: weights::DType) -> GgmlDType {
 mod tests {
     use super::*;
     use crate::linear::{Product, multiply};
+    use crate::testing::random;
     use crate::workers::Operand;
     use kernels::{Activations, Cpu, Pool, Rows};
     use weights::gguf::Writer;
 
     /// Quantises random values, 24 rows of 512, and gives the bytes and what they stand for.
     fn quantise(dtype: weights::DType) -> (Vec<u8>, Tensor) {
-        let values = Tensor::randn(0f32, 1.0, (24, 512), &Device::Cpu).unwrap();
+        let values = random(1, (24, 512));
         let quantised = QTensor::quantize(&values, ggml_dtype(dtype)).unwrap();
         let bytes = quantised.data().unwrap().into_owned();
         (bytes, quantised.dequantize(&Device::Cpu).unwrap())
@@ -307,7 +308,7 @@ mod tests {
                 let loader = Loader::new(&checkpoint, &device, Compute::F32, &workers, &mut on);
                 let linear = loader.linear("m", 24, 512).unwrap();
                 for n_rows in [1, 5] {
-                    let x = Tensor::randn(0f32, 1.0, (n_rows, 512), &device).unwrap();
+                    let x = random(2, (n_rows, 512));
                     let whole = linear.forward(&x).unwrap();
                     let theirs = product(&x, &plain);
                     assert!(error(&whole, &theirs) < allowed, "{dtype}");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use safetensors::SafeTensors;
 
 pub(crate) fn fixture(path: &str) -> Vec<u8> {
@@ -10,6 +10,21 @@ pub(crate) fn fixture(path: &str) -> Vec<u8> {
         .join("../../../tests/fixtures")
         .join(path);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// About normal numbers, the same for the same seed: what is compared within a bound must not fail by bad luck.
+pub(crate) fn random(seed: u64, shape: (usize, usize)) -> Tensor {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut uniform = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 24) as f32
+    };
+    let values = (0..shape.0 * shape.1)
+        .map(|_| (0..12).map(|_| uniform()).sum::<f32>() - 6.0)
+        .collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 
 pub(crate) struct Tensors {
